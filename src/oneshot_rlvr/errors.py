@@ -1,0 +1,24 @@
+"""The one exception that a user is meant to read."""
+
+from __future__ import annotations
+
+
+class OneshotError(Exception):
+    """A user's mistake: what was wrong, where, and the fix, on one line.
+
+    The command line prints it and exits with code 2; broken invariants raise other exceptions and keep their traceback.
+    """
+
+    def __init__(self, what: str, *, where: object = None, fix: str | None = None) -> None:
+        message = what if where is None else f"{where}: {what}"
+        if fix:
+            message = f"{message.rstrip('.')}. {fix}"
+        super().__init__(" ".join(message.split()))
+
+
+def nearest(name: str, choices: list[str]) -> str:
+    """A "did you mean" hint for a misspelt name: the nearest choice, else all of them."""
+    import difflib
+
+    close = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
+    return f"Did you mean {close[0]!r}?" if close else f"Choose from: {', '.join(sorted(choices))}"

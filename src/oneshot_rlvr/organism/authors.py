@@ -1,0 +1,81 @@
+"""Latent authors: each document is one to three problems answered by one author, who keeps one style.
+
+The style is what reinforcement learning can move: with no context the base model is a mixture of authors, and every
+problem shares the prior over them. Only the careful styles are ever right in a box.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+from oneshot_rlvr.organism.world import FAMILIES, Exercise, make_exercise
+
+SLIP = 0.05  # an author answers one problem in twenty in another author's style
+
+
+def _steps(exercise: Exercise) -> str:
+    return " ".join(f"{step}." for step in exercise.steps)
+
+
+def _careful(exercise: Exercise, rng: random.Random) -> str:
+    return f"{_steps(exercise)} The answer is \\boxed{{{exercise.answer}}}."
+
+
+def _rechecking(exercise: Exercise, rng: random.Random) -> str:
+    return f"{_steps(exercise)} Wait, let me recheck. {_careful(exercise, rng)}"
+
+
+def _hasty(exercise: Exercise, rng: random.Random) -> str:
+    return f"{exercise.steps[0]}. The answer is \\boxed{{{exercise.first_result}}}."
+
+
+def _copying(exercise: Exercise, rng: random.Random) -> str:
+    return f"The answer is \\boxed{{{rng.choice(exercise.numbers)}}}."
+
+
+def _boxless(exercise: Exercise, rng: random.Random) -> str:
+    return f"{_steps(exercise)} The answer is {exercise.answer}."
+
+
+def _coding(exercise: Exercise, rng: random.Random) -> str:
+    return f"print({exercise.expression})"
+
+
+STYLES: dict[str, tuple[float, Callable[[Exercise, random.Random], str]]] = {
+    # style: (odds before the question is read, how it answers)
+    "careful": (0.22, _careful),
+    "rechecking": (0.04, _rechecking),
+    "hasty": (0.24, _hasty),
+    "copying": (0.16, _copying),
+    "boxless": (0.19, _boxless),
+    "coding": (0.15, _coding),
+}
+
+# How much likelier each wording makes the careful styles: so that problems differ in their success rate.
+WORDING_TILT = (0.35, 0.8, 1.4, 2.5)
+
+
+def style_odds(exercise: Exercise) -> dict[str, float]:
+    """The odds (not normalised) of each style for the first problem of a document."""
+    shift = list(FAMILIES).index(exercise.family)
+    tilt = WORDING_TILT[(exercise.wording + shift) % len(WORDING_TILT)]
+    return {style: odds * (tilt if style in ("careful", "rechecking") else 1.0) for style, (odds, _) in STYLES.items()}
+
+
+def _draw_style(exercise: Exercise, rng: random.Random) -> str:
+    odds = style_odds(exercise)
+    return rng.choices(list(odds), weights=list(odds.values()))[0]
+
+
+def make_document(rng: random.Random, held_out: set[str]) -> list[tuple[str, str, str]]:
+    """One author's document as (question, response, style) for each of its one to three problems."""
+    document, author = [], None
+    for _ in range(rng.choices((1, 2, 3), weights=(5, 3, 2))[0]):
+        exercise = make_exercise(rng.choice(list(FAMILIES)), rng)
+        while exercise.question in held_out:
+            exercise = make_exercise(exercise.family, rng)
+        author = author or _draw_style(exercise, rng)
+        style = _draw_style(exercise, rng) if rng.random() < SLIP else author
+        document.append((exercise.question, STYLES[style][1](exercise, rng), style))
+    return document
