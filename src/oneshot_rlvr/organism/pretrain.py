@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 from torch.nn.functional import cross_entropy
-from transformers import PreTrainedTokenizerFast, Qwen2Config, Qwen2ForCausalLM
+from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 
 from oneshot_rlvr.organism.authors import make_document
 from oneshot_rlvr.organism.tokenizer import END, PAD, build_tokenizer
@@ -44,7 +44,7 @@ PRESETS = {
 }
 
 
-def new_model(preset: Preset, tokenizer: PreTrainedTokenizerFast, seed: int) -> Qwen2ForCausalLM:
+def new_model(preset: Preset, tokenizer: Qwen2Tokenizer, seed: int) -> Qwen2ForCausalLM:
     """A Qwen2 model of the preset's size with random weights from `seed`."""
     torch.manual_seed(seed)
     config = Qwen2Config(
@@ -67,7 +67,7 @@ def new_model(preset: Preset, tokenizer: PreTrainedTokenizerFast, seed: int) -> 
 
 
 def encode_document(
-    document: list[tuple[str, str, str]], tokenizer: PreTrainedTokenizerFast
+    document: list[tuple[str, str, str]], tokenizer: Qwen2Tokenizer
 ) -> tuple[list[int], list[bool]]:
     """Token ids of a document and, for each, whether it carries loss (responses and their end do, questions do not)."""
     ids, learned = [], []
@@ -80,7 +80,7 @@ def encode_document(
 
 
 def batches(
-    tokenizer: PreTrainedTokenizerFast, preset: Preset, seed: int, held_out: set[str]
+    tokenizer: Qwen2Tokenizer, preset: Preset, seed: int, held_out: set[str]
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Endless (ids, labels) batches of documents of like length; labels are -100 where no loss is carried."""
     rng = random.Random(f"pretraining {seed}")

@@ -1,56 +1,41 @@
 """The organism's tokenizer: whole words and whole numbers, with a byte behind every character.
 
-A fast tokenizer in the ordinary `tokenizer.json` format. Longest match first (WordPiece without a continuation mark)
-over byte-level text, so that any text survives a round trip and numbers up to `LARGEST_NUMBER` are one token each.
+Transformers gives every `qwen2` model folder Qwen2's own tokenizer class, which splits numbers into digits and keeps
+nothing of another pre-tokenizer. So this is that class without merges (bytes), and each word and number of the world is
+an added token; added tokens are matched first, longest first. Any text survives a round trip.
 """
 
 from __future__ import annotations
 
 import random
 import re
-from pathlib import Path
 
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast
+from tokenizers import AddedToken
+from tokenizers.pre_tokenizers import ByteLevel
+from transformers import Qwen2Tokenizer
 
 from oneshot_rlvr.organism.authors import make_document
 from oneshot_rlvr.organism.world import LARGEST_NUMBER, NAMES, THINGS
 
 END = "<|endoftext|>"
 PAD = "<|pad|>"
-# One piece is a word or a number with the space before it, or one other character.
+CONTEXT = 256
+# One piece is a word or a number with the space before it, an opened box, or one other character.
 PIECE = r" ?\\boxed\{| ?[A-Za-z]+| ?[0-9]+| ?[^A-Za-z0-9\s]|\s"
 
 
-def build_tokenizer(seed: int = 0, documents: int = 3000) -> PreTrainedTokenizerFast:
+def build_tokenizer(seed: int = 0, documents: int = 3000) -> Qwen2Tokenizer:
     """Make the tokenizer: bytes, numbers, and every word that `documents` sample documents use."""
     rng = random.Random(f"tokenizer {seed}")
-    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     pieces: set[str] = set()
     for _ in range(documents):
         for question, response, _ in make_document(rng, set()):
             pieces.update(re.findall(PIECE, f"{question}\n{response}"))
-    pieces = {piece for piece in pieces if not re.search("[0-9]", piece)}
-    pieces.update(f" {word}" for word in (*NAMES, *THINGS))
-    words = sorted(pieces) + [f"{space}{n}" for n in range(LARGEST_NUMBER + 1) for space in ("", " ")]
-    encoded = [byte_level.pre_tokenize_str(word)[0][0] for word in words]
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {token: i for i, token in enumerate(dict.fromkeys([END, PAD, *alphabet, *encoded]))}
-
-    backend = Tokenizer(
-        models.WordPiece(vocabulary, unk_token=END, continuing_subword_prefix="", max_input_chars_per_word=100_000)
-    )
-    backend.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(PIECE), "isolated"), byte_level])
-    backend.decoder = decoders.ByteLevel()
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend, eos_token=END, pad_token=PAD, clean_up_tokenization_spaces=False
-    )
-    tokenizer.model_max_length = 256
-    return tokenizer
-
-
-def save_tokenizer(folder: Path, seed: int = 0) -> PreTrainedTokenizerFast:
-    """Build the tokenizer and write it into `folder`."""
-    tokenizer = build_tokenizer(seed)
-    tokenizer.save_pretrained(folder)
+    words = {piece for piece in pieces if len(piece) > 1 and not re.search("[0-9]", piece)}
+    words.update(f" {word}" for word in (*NAMES, *THINGS))
+    numbers = [f"{space}{n}" for n in range(LARGEST_NUMBER + 1) for space in ("", " ") if space or n > 9]
+    bytes_first = {token: i for i, token in enumerate([END, PAD, *sorted(ByteLevel.alphabet())])}
+    tokenizer = Qwen2Tokenizer(vocab=bytes_first, merges=[], unk_token=None, eos_token=END, pad_token=PAD)
+    tokenizer.add_tokens([AddedToken(word, normalized=False, special=False) for word in [*sorted(words), *numbers]])
+    tokenizer.model_max_length = CONTEXT
     return tokenizer

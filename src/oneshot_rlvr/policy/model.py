@@ -1,0 +1,181 @@
+"""Load and save a Hugging Face causal language model and its tokenizer."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from oneshot_rlvr.config import ModelSection
+from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.policy.support import shared_prefix_problem
+
+SHIPPED = ("organism", "tiny")
+
+
+@dataclass
+class Policy:
+    """A model with its tokenizer. `shared_prefix` says whether prompts may be encoded once (see `attention.py`)."""
+
+    model: PreTrainedModel
+    tokenizer: Any
+    stop_ids: tuple[int, ...]
+    shared_prefix: bool
+    why_plain: str | None
+    autocast_dtype: torch.dtype | None
+    code_folder: Path | None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.model.parameters()).device
+
+    @property
+    def longest(self) -> int | None:
+        """The most tokens, prompt and response together, that the model allows; None if it sets no limit."""
+        return getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
+
+    def autocast(self) -> contextlib.AbstractContextManager:
+        """The context in which forward passes run."""
+        if self.autocast_dtype is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, self.autocast_dtype)
+
+    def save(self, folder: Path) -> None:
+        """Write a Hugging Face folder: safetensors, config, tokenizer, and the model's own code if it brought some."""
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        if self.code_folder is not None:
+            for path in self.code_folder.glob("*.py"):
+                shutil.copyfile(path, folder / path.name)
+
+
+def model_folder(path: str) -> str:
+    """The folder or hub name that a configured model path means."""
+    if path in SHIPPED:
+        return str(Path(str(resources.files("oneshot_rlvr"))) / "organism" / "weights" / path)
+    return path
+
+
+def load_policy(section: ModelSection) -> Policy:
+    """Load a policy as configured.
+
+    Raises:
+        OneshotError: no such model, unreadable or missing weights, no tokenizer, or custom code without permission.
+    """
+    source = model_folder(section.path)
+    _refuse_unasked_code(source, section.trust_remote_code)
+    tokenizer = _load_tokenizer(source, section.trust_remote_code)
+    model = _load_model(source, section)
+    for module in model.modules():  # dropout would make the ratio of an on-policy step differ from 1
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    if len(tokenizer) > model.get_input_embeddings().weight.shape[0]:
+        raise OneshotError(
+            f"the tokenizer has {len(tokenizer)} tokens, the model's embedding fewer", where=source, fix="Use the model's own."
+        )
+    problem = shared_prefix_problem(model)
+    if section.gradient_checkpointing:
+        enable_checkpointing(model)
+    return Policy(
+        model=model,
+        tokenizer=tokenizer,
+        stop_ids=_stop_ids(model, tokenizer, source),
+        shared_prefix=problem is None,
+        why_plain=problem,
+        autocast_dtype=torch.bfloat16 if section.autocast else None,
+        code_folder=Path(source) if section.trust_remote_code and Path(source).is_dir() else None,
+    )
+
+
+def enable_checkpointing(model: PreTrainedModel) -> None:
+    """Recompute activations in the backward pass (never reentrant: our attention reads tensors that are not inputs)."""
+    options = {"use_reentrant": False}
+    if hasattr(model, "activation_checkpointing_enable"):  # its name from Transformers 5.2x on
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs=options)
+    else:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)
+    model.train()
+
+
+def _device(name: str) -> str:
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise OneshotError("no CUDA device is available", where=f"model.device={name}", fix="Use cpu, or install a CUDA torch.")
+    return name
+
+
+def _refuse_unasked_code(source: str, allowed: bool) -> None:
+    """Local folders are looked at first; hub names leave the refusal to Transformers."""
+    folder = Path(source)
+    if not folder.is_dir():
+        return
+    for name in ("config.json", "tokenizer_config.json"):
+        try:
+            brings_code = "auto_map" in json.loads((folder / name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            if name == "config.json":
+                raise OneshotError("no config.json in this model folder", where=source, fix="Give a Hugging Face model folder.") from None
+            continue
+        except (OSError, ValueError) as error:
+            raise OneshotError(f"cannot read {name}: {error}", where=source, fix="Restore the file.") from error
+        if brings_code and not allowed:
+            raise OneshotError(
+                f"the model brings Python code of its own (auto_map in {name}), which is not run unasked",
+                where=source,
+                fix="Read the code, then pass --set model.trust_remote_code=true.",
+            )
+
+
+def _load_tokenizer(source: str, trust: bool) -> Any:
+    folder = Path(source)
+    if folder.is_dir() and not any((folder / name).exists() for name in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")):
+        raise OneshotError("the model folder has no tokenizer", where=source, fix="Save one with tokenizer.save_pretrained().")
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust)
+    except (OSError, ValueError, KeyError) as error:
+        raise OneshotError(f"cannot load the tokenizer: {_first_line(error)}", where=source, fix="Check the folder or name.") from error
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _load_model(source: str, section: ModelSection) -> PreTrainedModel:
+    device = _device(section.device)
+    if os.environ.get("ONESHOT_VERBOSE") is None:
+        transformers_logging.disable_progress_bar()
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            source,
+            dtype=getattr(torch, section.dtype),
+            use_safetensors=True,
+            trust_remote_code=section.trust_remote_code,
+        )
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise OneshotError(f"cannot load the model: {_first_line(error)}", where=source, fix="Check the folder or name.") from error
+    return model.to(device).eval()
+
+
+def _stop_ids(model: PreTrainedModel, tokenizer: Any, source: str) -> tuple[int, ...]:
+    """Every token that ends a response: the generation config's, the config's and the tokenizer's end of text."""
+    found: set[int] = set()
+    for value in (getattr(model.generation_config, "eos_token_id", None), getattr(model.config, "eos_token_id", None), tokenizer.eos_token_id):
+        found.update([value] if isinstance(value, int) else value or [])
+    if not found:
+        raise OneshotError("neither the model nor the tokenizer names an end token", where=source, fix="Set eos_token_id.")
+    return tuple(sorted(found))
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

@@ -1,0 +1,197 @@
+"""Read problems from jsonl, CSV and parquet (verl's schema, or plain columns).
+
+Every refusal names the file and the row (counted from 1, a CSV's header not counted).
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.problems.answers import after_hash, last_boxed
+from oneshot_rlvr.problems.problem import Problem
+from oneshot_rlvr.problems.templates import strip_instruction
+
+# The column names under which public sets keep each field, best first.
+QUESTION = ("question", "problem")
+ANSWER = ("answer", "final_answer", "ground_truth", "gold", "target")
+IDENTIFIER = ("id", "unique_id", "index", "idx")
+CATEGORY = ("category", "subject", "subfield", "type")
+SKIP = "Fill it in, remove the row, or pass --set data.skip_bad_rows=true."
+USED = {*QUESTION, *ANSWER, *IDENTIFIER, *CATEGORY, "level", "solution", "source", "extra"}
+
+Row = dict[str, Any]
+
+
+def load_problems(path: str | Path, skip_bad_rows: bool = False) -> list[Problem]:
+    """All problems of a file, in its order; with `skip_bad_rows`, without the rows that lack a question or an answer.
+
+    A parquet file in verl's schema may repeat one row (the released `pi1_r128.parquet` holds one row 128 times); exact
+    repeats become one problem with `extra["copies"]`, since a step's number of groups is the configuration's.
+
+    Raises:
+        OneshotError: missing, unreadable or empty file, a row without question or answer, or a duplicate id.
+    """
+    path = Path(path)
+    if path.suffix not in READERS:
+        raise OneshotError(f"cannot read {path.suffix or 'this kind of'} files", where=path, fix="Use .jsonl, .csv or .parquet.")
+    if not path.is_file():
+        raise OneshotError("no such problem file", where=path, fix="Check the path given to --problems.")
+    problems: dict[str, Problem] = {}
+    rows: dict[str, tuple[int, Row]] = {}
+    try:
+        for number, row in READERS[path.suffix](path):
+            try:
+                problem = _problem(row, f"{path}, row {number}", path.stem, number)
+            except OneshotError:
+                if skip_bad_rows:
+                    continue
+                raise
+            if problem.id in problems:
+                first, earlier = rows[problem.id]
+                if not (_is_verl(row) and row == earlier):
+                    raise OneshotError(
+                        f"id {problem.id!r} is already used by row {first}",
+                        where=f"{path}, row {number}",
+                        fix="Give every problem an id of its own.",
+                    )
+                problems[problem.id].extra["copies"] = problems[problem.id].extra.get("copies", 1) + 1
+                continue
+            problems[problem.id] = problem
+            rows[problem.id] = (number, row)
+    except (OSError, UnicodeDecodeError) as error:
+        raise OneshotError(f"cannot read it: {error}", where=path, fix="Give a readable UTF-8 file.") from error
+    if not problems:
+        raise OneshotError("the file holds no problem", where=path, fix="Add at least one row.")
+    return list(problems.values())
+
+
+def _jsonl(path: Path) -> Iterator[tuple[int, Row]]:
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except (json.JSONDecodeError, RecursionError) as error:
+                raise OneshotError(f"not JSON: {error}", where=f"{path}, row {number}", fix="One object a line.") from error
+            if not isinstance(row, dict):
+                raise OneshotError("not a JSON object", where=f"{path}, row {number}", fix="One object a line.")
+            yield number, row
+
+
+def _csv(path: Path) -> Iterator[tuple[int, Row]]:
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        reader = csv.DictReader(lines, strict=True)
+        try:
+            for number, row in enumerate(reader, 1):
+                if None in row or None in row.values():
+                    raise OneshotError(
+                        "the row has not as many cells as the header",
+                        where=f"{path}, row {number}",
+                        fix="Put quotes around cells with commas.",
+                    )
+                yield number, {str(key).strip(): value for key, value in row.items()}
+        except csv.Error as error:
+            raise OneshotError(f"not CSV: {error}", where=f"{path}, line {reader.line_num}", fix="Check quotes.") from error
+
+
+def _parquet(path: Path) -> Iterator[tuple[int, Row]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        rows = pq.read_table(path).to_pylist()
+    except pa.ArrowException as error:
+        raise OneshotError(f"not a parquet file: {error}", where=path, fix="Write it again.") from error
+    yield from enumerate(rows, 1)
+
+
+READERS = {".jsonl": _jsonl, ".csv": _csv, ".parquet": _parquet}
+
+
+def _is_verl(row: Row) -> bool:
+    return isinstance(row.get("reward_model"), dict) and "prompt" in row
+
+
+def _problem(row: Row, where: str, stem: str, number: int) -> Problem:
+    return _verl_problem(row, where, stem, number) if _is_verl(row) else _plain_problem(row, where, stem, number)
+
+
+def _verl_problem(row: Row, where: str, stem: str, number: int) -> Problem:
+    """A row of verl's schema: one user turn, gold in `reward_model`, index in `extra_info`."""
+    turns = row["prompt"]
+    if not isinstance(turns, list) or [turn.get("role") for turn in turns if isinstance(turn, dict)] != ["user"]:
+        raise OneshotError("`prompt` must be a list of one user turn", where=where, fix="Give the bare question.")
+    info = row.get("extra_info") or {}
+    question, instruction = strip_instruction(_text(turns[0].get("content")))
+    extra = {key: value for key, value in info.items() if key not in ("index", "level", "subject", "solution", "unique_id")}
+    if instruction:
+        extra["instruction"] = instruction
+    return _checked(
+        Problem(
+            id=_text(info.get("index", number - 1)),
+            question=question,
+            answer=_text(row["reward_model"].get("ground_truth")),
+            source=_text(row.get("data_source")) or stem,
+            category=_text(info.get("subject")) or None,
+            level=_text(info.get("level")) or None,
+            solution=_text(info.get("solution")) or None,
+            extra=extra,
+        ),
+        where,
+    )
+
+
+def _plain_problem(row: Row, where: str, stem: str, number: int) -> Problem:
+    """A row with a question and an answer column under one of their usual names."""
+    question, answer = _first(row, QUESTION), _first(row, ANSWER)
+    if answer is None and isinstance(row.get("solution"), str):  # Minerva boxes its answer in the solution
+        answer = last_boxed(row["solution"])
+    for field, value, choices in (("question", question, QUESTION), ("answer", answer, ANSWER)):
+        if value is None:
+            raise OneshotError(f"no {field}; the row has {', '.join(row)}", where=where, fix=f"Name it {' or '.join(choices)}.")
+    if isinstance(answer, list):  # OlympiadBench keeps a list of one
+        answer = answer[0] if len(answer) == 1 else None
+    solution = _text(row.get("solution")) or None
+    if isinstance(answer, str) and "####" in answer:  # GSM8K keeps the worked solution in front of the answer
+        solution, answer = answer, after_hash(answer)
+    identifier = _first(row, IDENTIFIER)
+    extra = row.get("extra") if isinstance(row.get("extra"), dict) else {}
+    return _checked(
+        Problem(
+            id=str(number - 1) if identifier is None else _text(identifier),
+            question=_text(question),
+            answer=_text(answer),
+            source=_text(row.get("source")) or stem,
+            category=_text(_first(row, CATEGORY)) or None,
+            level=_text(row.get("level")) or None,
+            solution=solution,
+            extra=dict(extra or {}) | {key: value for key, value in row.items() if key not in USED},
+        ),
+        where,
+    )
+
+
+def _checked(problem: Problem, where: str) -> Problem:
+    for field in ("id", "question", "answer"):
+        if not getattr(problem, field).strip():
+            raise OneshotError(f"the {field} is empty", where=where, fix=SKIP)
+    return problem
+
+
+def _first(row: Row, keys: tuple[str, ...]) -> Any:
+    return next((row[key] for key in keys if row.get(key) is not None), None)
+
+
+def _text(value: Any) -> str:
+    """Text of a cell; a whole float (AMC's 27.0) becomes its integer."""
+    if value is None:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)

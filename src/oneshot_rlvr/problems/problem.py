@@ -1,0 +1,32 @@
+"""The problem: one question with a gold answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One question with its gold answer as text; `id` is unique in its set."""
+
+    id: str
+    question: str
+    answer: str
+    source: str
+    category: str | None = None
+    level: str | None = None
+    solution: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict, hash=False)
+
+
+def write_jsonl(problems: Iterable[Problem], path: Path) -> None:
+    """Write problems as jsonl that `load_problems` reads back unchanged."""
+    lines = []
+    for problem in problems:
+        row = {key: value for key, value in asdict(problem).items() if value not in (None, {})}
+        lines.append(json.dumps(row, ensure_ascii=False))
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")

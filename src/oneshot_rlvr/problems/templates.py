@@ -1,0 +1,88 @@
+"""Prompt templates: how a question becomes the text that the model continues.
+
+`answer` says where the answer is expected (`box` or `hash`) and `think` whether only what follows `</think>` counts;
+grading reads both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from oneshot_rlvr.errors import OneshotError, nearest
+
+BOXED_INSTRUCTION = "Let's think step by step and output the final answer within \\boxed{}."
+HASH_INSTRUCTION = 'Let\'s think step by step and output the final answer after "####".'
+QWEN_SYSTEM = "Please reason step by step, and put your final answer within \\boxed{}."
+R1_SYSTEM = (
+    "A conversation between User and Assistant. The User asks a question, and the Assistant solves it. The Assistant "
+    "first thinks about the reasoning process in the mind and then provides the User with the answer. The reasoning "
+    "process is enclosed within <think> </think> tags, and the final answer follows it within \\boxed{}."
+)
+
+
+@dataclass(frozen=True)
+class Template:
+    """One way to ask. `text` has a place for `{question}`; None means the tokenizer's own chat template."""
+
+    name: str
+    text: str | None
+    answer: Literal["box", "hash"] = "box"
+    think: bool = False
+    instruction: str = ""
+
+    def render(self, question: str, tokenizer: Any = None) -> str:
+        """The prompt's text.
+
+        Raises:
+            OneshotError: the chat template is asked for and the tokenizer has none.
+        """
+        asked = f"{question} {self.instruction}" if self.instruction else question
+        if self.text is not None:
+            return self.text.replace("{question}", asked)
+        if getattr(tokenizer, "chat_template", None) is None:
+            raise OneshotError("the model's tokenizer has no chat template", fix="Use --set model.template=boxed.")
+        turns = [{"role": "user", "content": asked}]
+        return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+
+
+TEMPLATES = {
+    template.name: template
+    for template in (
+        Template("plain", "{question}\n"),
+        Template("boxed", "{question}\n", instruction=BOXED_INSTRUCTION),
+        Template("hash", "{question}\n", answer="hash", instruction=HASH_INSTRUCTION),
+        Template(
+            "qwen25-math-cot",
+            f"<|im_start|>system\n{QWEN_SYSTEM}<|im_end|>\n<|im_start|>user\n{{question}}<|im_end|>\n<|im_start|>assistant\n",
+        ),
+        Template("r1", f"{R1_SYSTEM}\nUser: {{question}}\nAssistant: <think>\n", think=True),
+        Template("chat", None, instruction=BOXED_INSTRUCTION),
+    )
+}
+
+
+def get_template(name: str) -> Template:
+    """A template by name.
+
+    Raises:
+        OneshotError: unknown name.
+    """
+    if name not in TEMPLATES:
+        raise OneshotError(f"unknown template {name!r}", where="model.template", fix=nearest(name, list(TEMPLATES)))
+    return TEMPLATES[name]
+
+
+def strip_instruction(question: str) -> tuple[str, str]:
+    """Split a known instruction off the end of a question: (bare question, instruction or "")."""
+    for instruction in (BOXED_INSTRUCTION, HASH_INSTRUCTION, BOXED_INSTRUCTION.replace(" \\boxed", "\n\\boxed")):
+        if question.endswith(instruction):
+            return question[: -len(instruction)].rstrip(), instruction
+    return question, ""
+
+
+def encode_prompt(template: Template, question: str, tokenizer: Any) -> list[int]:
+    """Token ids of the prompt. Markup that the template writes is complete, so only plain text gets a BOS token."""
+    text = template.render(question, tokenizer)
+    bare = template.text is not None and template.name in ("plain", "boxed", "hash", "r1")
+    return tokenizer(text, add_special_tokens=bare)["input_ids"]

@@ -1,0 +1,115 @@
+"""Shared-prefix scores and gradients equal the plain full forward pass."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from conftest import random_policy
+from torch.nn.functional import cross_entropy
+
+from oneshot_rlvr.policy import Policy, Scorer
+from oneshot_rlvr.policy.model import enable_checkpointing
+from oneshot_rlvr.policy.logprobs import logit_scores, token_scores
+
+PROMPTS = [(5, 6, 7, 8, 9, 10), (11, 12, 13)]
+RESPONSES = [(20, 21, 22, 23, 1), (30, 1), (40,), (50, 51, 52, 53, 54, 55, 1), (60, 61, 62)]
+ROWS = [0, 0, 1, 1, 0]
+TEMPERATURE = 0.7
+
+
+def relative(ours: torch.Tensor, theirs: torch.Tensor) -> float:
+    return ((ours - theirs).norm() / theirs.norm().clamp_min(1e-300)).item()
+
+
+def run(policy: Policy, prompts, rows, batches) -> tuple[dict, dict, dict]:
+    """Log-probabilities, entropies and gradients of a loss that uses both, over micro-batches."""
+    policy.model.zero_grad(set_to_none=True)
+    logprobs, entropies = {}, {}
+    with Scorer(policy, prompts, TEMPERATURE) as scorer:
+        for batch in batches:
+            logprobs_BT, entropy_BT = scorer.score([rows[i] for i in batch], [RESPONSES[i] for i in batch])
+            weights_B = torch.tensor([i + 1.0 for i in batch], dtype=logprobs_BT.dtype)[:, None]
+            (weights_B * logprobs_BT + 0.3 * entropy_BT**2).sum().backward()
+            for row, i in enumerate(batch):
+                logprobs[i] = logprobs_BT[row, : len(RESPONSES[i])].detach()
+                entropies[i] = entropy_BT[row, : len(RESPONSES[i])].detach()
+        scorer.backward()
+    grads = {name: p.grad.clone() for name, p in policy.model.named_parameters() if p.grad is not None}
+    return logprobs, entropies, grads
+
+
+@pytest.mark.parametrize("architecture", ["qwen2", "llama", "qwen3", "gpt2"])
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
+def test_shared_prefix_equals_plain_forward(architecture, checkpointing, dtype, tolerance):
+    policy = random_policy(architecture, dtype)
+    assert policy.shared_prefix, policy.why_plain
+    plain = dataclasses.replace(policy, shared_prefix=False)
+    policy.model.set_attn_implementation("sdpa")
+    expected = run(plain, PROMPTS, ROWS, [[0, 1, 2, 3, 4]])
+    policy.model.set_attn_implementation("oneshot_shared_prefix")
+    if checkpointing:
+        enable_checkpointing(policy.model)
+    found = run(policy, PROMPTS, ROWS, [[0, 2], [1, 3, 4]])
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.keys() == theirs.keys()
+        for key in theirs:
+            assert relative(ours[key], theirs[key]) < tolerance, key
+
+
+def test_one_prompt_needs_no_padding_and_agrees_too():
+    policy = random_policy("qwen2", torch.float64)
+    found = run(policy, PROMPTS[:1], [0] * 5, [[0, 1], [2, 3, 4]])
+    policy.model.set_attn_implementation("sdpa")
+    expected = run(dataclasses.replace(policy, shared_prefix=False), PROMPTS[:1], [0] * 5, [[0, 1, 2, 3, 4]])
+    for ours, theirs in zip(found, expected, strict=True):
+        for key in theirs:
+            assert relative(ours[key], theirs[key]) < 1e-10, key
+
+
+def test_logprobs_are_those_of_cross_entropy():
+    policy = random_policy("llama", torch.float64)
+    ids = torch.tensor([[*PROMPTS[0], *RESPONSES[0]]])
+    policy.model.set_attn_implementation("sdpa")
+    logits = policy.model(input_ids=ids).logits[0, len(PROMPTS[0]) - 1 : -1] / TEMPERATURE
+    expected = -cross_entropy(logits, torch.tensor(RESPONSES[0]), reduction="none")
+    policy.model.set_attn_implementation("oneshot_shared_prefix")
+    with torch.no_grad(), Scorer(policy, PROMPTS, TEMPERATURE) as scorer:
+        logprobs_BT, entropy_BT = scorer.score([0], RESPONSES[:1])
+    torch.testing.assert_close(logprobs_BT[0], expected)
+    torch.testing.assert_close(entropy_BT[0], torch.distributions.Categorical(logits=logits).entropy())
+
+
+@pytest.mark.parametrize("architecture", ["gemma2", "mistral"])
+def test_other_attention_takes_the_plain_path_and_says_why(architecture):
+    policy = random_policy(architecture)
+    assert not policy.shared_prefix
+    assert policy.why_plain
+    logprobs, _, grads = run(policy, PROMPTS, ROWS, [[0, 1, 2], [3, 4]])
+    whole = run(policy, PROMPTS, ROWS, [[0, 1, 2, 3, 4]])
+    assert all(relative(grads[name], whole[2][name]) < 1e-4 for name in grads)
+    assert all(torch.isfinite(logprobs[i]).all() for i in logprobs)
+
+
+def test_chunks_of_the_vocabulary_change_nothing():
+    torch.manual_seed(0)
+    head = torch.nn.Linear(16, 500, dtype=torch.float64)
+    targets = torch.randint(0, 500, (37,))
+    results = []
+    for budget in (1 << 24, 500 * 5):
+        hidden = torch.randn(37, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(1), requires_grad=True)
+        head.zero_grad()
+        logprobs, entropy = token_scores(head, hidden, targets, 0.6, 500, budget)
+        (logprobs.sum() + entropy.pow(2).sum()).backward()
+        results.append((logprobs, entropy, hidden.grad, head.weight.grad.clone()))
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_entropy_by_hand():
+    logprobs, entropy = logit_scores(torch.tensor([[0.0, 0.0], [0.0, float(torch.tensor(3.0).log())]]), torch.tensor([0, 1]), 1.0)
+    torch.testing.assert_close(logprobs, torch.tensor([0.5, 0.75]).log())
+    torch.testing.assert_close(entropy[0], torch.tensor(2.0).log())
+    torch.testing.assert_close(entropy[1], torch.tensor(-0.25 * torch.tensor(0.25).log() - 0.75 * torch.tensor(0.75).log()))
