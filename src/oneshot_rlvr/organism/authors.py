@@ -44,16 +44,16 @@ def _coding(exercise: Exercise, rng: random.Random) -> str:
 
 STYLES: dict[str, tuple[float, Callable[[Exercise, random.Random], str]]] = {
     # style: (odds before the question is read, how it answers)
-    "careful": (0.22, _careful),
-    "rechecking": (0.04, _rechecking),
-    "hasty": (0.24, _hasty),
-    "copying": (0.16, _copying),
-    "boxless": (0.19, _boxless),
-    "coding": (0.15, _coding),
+    "careful": (0.18, _careful),
+    "rechecking": (0.03, _rechecking),
+    "hasty": (0.26, _hasty),
+    "copying": (0.17, _copying),
+    "boxless": (0.20, _boxless),
+    "coding": (0.16, _coding),
 }
 
 # How much likelier each wording makes the careful styles: so that problems differ in their success rate.
-WORDING_TILT = (0.35, 0.8, 1.4, 2.5)
+WORDING_TILT = (0.6, 0.85, 1.15, 1.5)
 
 
 def style_odds(exercise: Exercise) -> dict[str, float]:

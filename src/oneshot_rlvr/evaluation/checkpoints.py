@@ -1,0 +1,72 @@
+"""The models that an evaluation of a run looks at: the base, every k-th checkpoint, the last."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from oneshot_rlvr.config import Config, ModelSection
+from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.policy.model import model_folder
+from oneshot_rlvr.rundir import RunDir, checksum, read_json, verify_folder
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One model to evaluate. Step 0 is the base."""
+
+    name: str
+    step: int
+    section: ModelSection
+
+    @property
+    def content_hash(self) -> str:
+        """Names the weights and how they are run."""
+        folder = Path(model_folder(self.section.path))
+        weights = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
+        sums = [f"{path.name}:{checksum(path)}" for path in weights] or [self.section.path]
+        return json.dumps([*sums, self.section.dtype, self.section.autocast])
+
+
+def run_config(run: RunDir) -> Config:
+    """The resolved configuration of a run.
+
+    Raises:
+        OneshotError: no run there, or a damaged configuration.
+    """
+    values = read_json(run.path / "config.json")
+    try:
+        return Config.model_validate(values["values"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise OneshotError("the configuration is damaged", where=run.path / "config.json", fix="Start the run again.") from error
+
+
+def checkpoints_of(run: RunDir, every: int = 1, base: bool = True) -> list[Checkpoint]:
+    """The base, every `every`-th checkpoint of a run, and its last one.
+
+    Raises:
+        OneshotError: the run has no checkpoint, or a damaged one.
+    """
+    config, steps = run_config(run), run.steps()
+    if not steps:
+        raise OneshotError("this run has no checkpoint yet", where=run.path, fix="Train it first.")
+    chosen = sorted({*steps[every - 1 :: every], steps[-1]})
+    found = [Checkpoint("base", 0, config.model)] if base else []
+    for step in chosen:
+        folder = run.checkpoint_path(step)
+        verify_folder(folder, "Delete this checkpoint folder; the others can still be evaluated.")
+        found.append(Checkpoint(f"step_{step:06d}", step, config.model.model_copy(update={"path": str(folder)})))
+    return found
+
+
+def best_by_validation(run: RunDir) -> int | None:
+    """The saved step with the highest validation accuracy, the earliest of equals; None if it never validated."""
+    saved = set(run.steps())
+    scored = [
+        (value, -line["step"])
+        for line in run.metrics()
+        for name, value in line.items()
+        if name.startswith("validation/") and line["step"] in saved
+    ]
+    return -max(scored)[1] if scored else None

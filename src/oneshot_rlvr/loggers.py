@@ -1,0 +1,64 @@
+"""Live metrics to TensorBoard, Weights & Biases and trackio, when asked for. `metrics.jsonl` is always written."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from oneshot_rlvr.config import Config
+from oneshot_rlvr.errors import OneshotError
+
+Log = Callable[[int, dict[str, float]], None]
+
+
+def _import(extra: str, module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise OneshotError(f"{extra} is not installed", where="run.loggers", fix=f"pip install 'oneshot-rlvr[{extra}]'.") from error
+
+
+def _tensorboard(config: Config, folder: Path, stack: ExitStack) -> Log:
+    writer = _import("tensorboard", "torch.utils.tensorboard").SummaryWriter(str(folder / "tensorboard"))
+    stack.callback(writer.close)
+
+    def log(step: int, metrics: dict[str, float]) -> None:
+        for name, value in metrics.items():
+            writer.add_scalar(name, value, step)
+
+    return log
+
+
+def _tracker(module_name: str) -> Callable[[Config, Path, ExitStack], Log]:
+    """W&B, and trackio, which has the same three calls."""
+
+    def open_tracker(config: Config, folder: Path, stack: ExitStack) -> Log:
+        module = _import(module_name, module_name)
+        module.init(project="oneshot-rlvr", name=folder.name, config=config.model_dump(mode="json"))
+        stack.callback(module.finish)
+        return lambda step, metrics: module.log(metrics, step=step)
+
+    return open_tracker
+
+
+LOGGERS = {"tensorboard": _tensorboard, "wandb": _tracker("wandb"), "trackio": _tracker("trackio")}
+
+
+@contextmanager
+def open_loggers(config: Config, folder: Path) -> Iterator[Log]:
+    """A function that sends one step's metrics to every configured tracker.
+
+    Raises:
+        OneshotError: a tracker that is asked for is not installed.
+    """
+    with ExitStack() as stack:
+        logs = [LOGGERS[name](config, folder, stack) for name in config.run.loggers]
+
+        def log(step: int, metrics: dict[str, float]) -> None:
+            for each in logs:
+                each(step, metrics)
+
+        yield log
