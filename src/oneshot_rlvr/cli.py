@@ -1,1 +1,285 @@
-def main(): pass
+"""The `oneshot` command: options in, one call into the package, a few lines out.
+
+Exit codes: 0 done, 2 the user's mistake (one line, no traceback), 130 interrupted and resumable.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from oneshot_rlvr.errors import OneshotError
+
+app = typer.Typer(
+    help="Train a reasoning model with reinforcement learning on one example, and find out why it works.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a configuration key, e.g. --set run.steps=50.")
+]
+Model = Annotated[str, typer.Option(help="Model profile, model folder, or Hugging Face name.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Plain lines instead of progress bars.")]
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Register a command whose mistakes and interruptions end as the module's text says."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        from oneshot_rlvr.train import Interrupted
+
+        try:
+            function(*args, **kwargs)
+        except OneshotError as error:
+            print(f"oneshot: error: {error}", file=sys.stderr)
+            raise typer.Exit(2) from None
+        except (Interrupted, KeyboardInterrupt) as stop:
+            print(
+                f"oneshot: {stop or 'interrupted'}; the same command goes on (a training run: --resume)",
+                file=sys.stderr,
+            )
+            raise typer.Exit(130) from None
+
+    return app.command()(wrapped)
+
+
+@command
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for runs, scores and the report.")] = Path("runs/demo"),
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    model: Annotated[str, typer.Option(help="organism, or tiny for a quick look.")] = "organism",
+    settings: Settings = None,
+    quiet: Quiet = False,
+) -> None:
+    """The whole paper on the organism: select a problem, train on it alone, evaluate, report. Resumable."""
+    from oneshot_rlvr.demo import Demo
+
+    summary = Demo(out, seed, model, tuple(settings or ()), quiet).run()
+    table = Table(title=f"Six held-out suites, avg@8 at temperature 0.6 (seed {seed})")
+    for heading in ("", "step", "average %", "95 % interval", "greedy %"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for key, label in (
+        ("base", "base"),
+        ("one_shot", f"one-shot on {summary['selected']}"),
+        ("full", "the whole pool"),
+    ):
+        row = summary[key]
+        low, high = row["interval"]
+        step = str(row.get("best_step", 0))
+        table.add_row(label, step, f"{row['average']:.1f}", f"{low:.1f} to {high:.1f}", f"{row['greedy']:.1f}")
+    Console().print(table)
+    print(f"{sum(summary['seconds'].values()):.0f} s. Report: {out / 'report.html'}")
+
+
+@command
+def train(
+    recipe: Annotated[str, typer.Argument(help="Recipe name, or a YAML file.")] = "grpo",
+    model: Model = "organism",
+    problems: Annotated[str | None, typer.Option(help="A .jsonl, .csv or .parquet file, or a named set.")] = None,
+    question: Annotated[str | None, typer.Option(help="Train on this one problem...")] = None,
+    answer: Annotated[str | None, typer.Option(help="...with this answer.")] = None,
+    reward: Annotated[str | None, typer.Option(help="accuracy, format, or module:function.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; by default a new one under runs/.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1)] = None,
+    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    settings: Settings = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with this run.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train a model with a recipe."""
+    from oneshot_rlvr.config import resolve
+    from oneshot_rlvr.progress import Reporter, training_note
+    from oneshot_rlvr.rundir import RunDir
+    from oneshot_rlvr.session import chosen_problems, one_problem, run_config, start
+    from oneshot_rlvr.session import resume as go_on
+
+    def on_step(step: int, total: int, metrics: dict[str, float]) -> None:
+        task.update(step, training_note(metrics), total)
+
+    if resume is not None:
+        run = RunDir(resume)
+        with Reporter(quiet).task(f"Training {resume}", steps or run_config(run).run.steps) as task:
+            go_on(run, steps, on_step)
+    else:
+        flags = {"data.problems": problems, "algorithm.reward": reward, "run.steps": steps, "run.seed": seed}
+        config, sources = resolve(recipe, model, settings or [], flags)
+        chosen = one_problem(question, answer, problems) if question or answer else chosen_problems(config)
+        run = RunDir(out or _new_folder(recipe, model))
+        print(f"{len(chosen)} problem{'s' if len(chosen) > 1 else ''}, {config.run.steps} steps, run folder {run.path}")
+        with Reporter(quiet).task("Training", config.run.steps) as task:
+            start(run, config, sources, chosen, on_step)
+    last = run.metrics()[-1]
+    print(f"step {last['step']}: reward {last['reward/mean']:.3f}")
+    print(f"Next: oneshot eval {run.path}; oneshot report {run.path}")
+
+
+def _new_folder(recipe: str, model: str) -> Path:
+    stem = f"{Path(recipe).stem}-{Path(model).name}"
+    return next(path for n in range(1, 10_000) if not (path := Path("runs") / f"{stem}-{n}").exists())
+
+
+@command
+def eval(
+    target: Annotated[
+        str, typer.Argument(metavar="MODEL_OR_RUN", help="Run folder, checkpoint, model folder, profile or name.")
+    ],
+    suite: Annotated[
+        list[str] | None, typer.Option(help="organism (its six suites), a named set, or a problem file; repeatable.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where scores and transcripts go.")] = None,
+    every: Annotated[int, typer.Option(min=1, help="Of a run: every k-th checkpoint, and the last.")] = 1,
+    samples: Annotated[int, typer.Option(min=1, help="k of avg@k.")] = 8,
+    temperature: Annotated[float, typer.Option(min=0.01)] = 0.6,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first problems of each suite.")] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="By default as the model is configured.")] = None,
+    settings: Settings = None,
+    quiet: Quiet = False,
+) -> None:
+    """Accuracy of a model, or of a run's checkpoints: greedy and avg@k, with 95 % intervals."""
+    from oneshot_rlvr.evaluation import Protocol
+    from oneshot_rlvr.evaluation.target import evaluate_target
+    from oneshot_rlvr.progress import Reporter
+
+    protocol = Protocol(samples=samples, temperature=temperature, max_new_tokens=max_new_tokens or 0)
+    with Reporter(quiet).task("Evaluating", 1) as task:
+        result = evaluate_target(
+            target, suite or ["organism"], protocol, out, every, limit, settings or [], task.update
+        )
+    metric, suites = f"avg@{samples}", [name for name in next(iter(result.scores.values())) if name != "average"]
+    table = Table(title=f"{metric} at temperature {temperature} in %")
+    for heading in (
+        "checkpoint",
+        "average",
+        "95 % interval",
+        "greedy",
+        *(_plain(s.removeprefix("organism:")) for s in suites),
+    ):
+        table.add_column(heading, justify="left" if heading == "checkpoint" else "right")
+    for name, scores in result.scores.items():
+        average = scores["average"]
+        cells = [average[metric], average["greedy"], *(scores[suite][metric] for suite in suites)]
+        shown = [f"{cell:.1f}" for cell in cells]
+        shown.insert(1, "{:.1f} to {:.1f}".format(*average["interval"]))
+        table.add_row(f"{name} *" if name == result.best else name, *shown)
+    Console().print(table)
+    if result.best:
+        print(f"* chosen on the validation problems: {result.best}")
+    print(f"Scores: {result.out / 'scores.json'}")
+
+
+@command
+def select(
+    source: Annotated[
+        Path, typer.Argument(metavar="RUN_OR_HISTORY", help="A run on a pool, or a JSON accuracy history.")
+    ],
+    top: Annotated[int, typer.Option(min=1)] = 10,
+    out: Annotated[Path | None, typer.Option(help="Write the whole ranking here as JSON.")] = None,
+) -> None:
+    """Rank problems by the variance of their training accuracy."""
+    from oneshot_rlvr.rundir import RunDir, write_atomically
+    from oneshot_rlvr.selection import accuracy_history, rank_by_variance, read_history
+
+    ranking = rank_by_variance(accuracy_history(RunDir(source)) if source.is_dir() else read_history(source))
+    table = Table(title=f"{len(ranking)} problems by historical variance")
+    for heading in ("pi", "problem", "std", "mean", "visits"):
+        table.add_column(heading, justify="right")
+    for row in ranking[:top]:
+        table.add_row(str(row.rank), row.problem_id, f"{row.std:.4f}", f"{row.mean:.3f}", str(row.visits))
+    Console().print(table)
+    if out is not None:
+        write_atomically(out, json.dumps([asdict(row) for row in ranking], indent=1) + "\n")
+
+
+@command
+def problems(
+    source: Annotated[
+        str | None, typer.Argument(help="A problem file or named set; without it, the named sets.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1)] = 20,
+) -> None:
+    """List named problem sets, or the problems of one."""
+    from oneshot_rlvr.problems import find_problems, named_sets
+
+    if source is None:
+        for name, path in named_sets().items():
+            print(f"{name:24} {path}")
+        return
+    found = find_problems(source)
+    print(f"{len(found)} problems")
+    table = Table("id", "question", "answer")
+    for problem in found[:limit]:
+        table.add_row(*(_plain(text) for text in (problem.id, problem.question, problem.answer)))
+    Console().print(table)
+
+
+def _plain(text: str) -> str:
+    """Text without Rich markup or control characters."""
+    return "".join(c for c in text if c.isprintable() or c == "\n").replace("[", "\\[")
+
+
+@command
+def report(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders; the first is the page's subject.")],
+    out: Annotated[Path | None, typer.Option(help="By default RUN/report.html.")] = None,
+) -> None:
+    """Write one self-contained HTML page about one or more runs."""
+    from oneshot_rlvr.report import write_report
+
+    print(f"Report: {write_report(runs, out or runs[0] / 'report.html', f'Run {runs[0].name}')}")
+
+
+@command
+def pretrain(
+    preset: Annotated[str, typer.Option(help="organism or tiny.")] = "organism",
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    out: Annotated[Path | None, typer.Option(help="By default runs/pretrained-PRESET.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Fewer steps, for a try.")] = None,
+    device: str = "cpu",
+    quiet: Quiet = False,
+) -> None:
+    """Make the organism again from its seed, with its model card."""
+    from oneshot_rlvr.errors import nearest
+    from oneshot_rlvr.organism.card import write_card
+    from oneshot_rlvr.organism.pretrain import PRESETS
+    from oneshot_rlvr.organism.pretrain import pretrain as make
+    from oneshot_rlvr.progress import Reporter
+    from oneshot_rlvr.session import commit
+
+    if preset not in PRESETS:
+        raise OneshotError(f"unknown preset {preset!r}", fix=nearest(preset, list(PRESETS)))
+    folder = out or Path("runs") / f"pretrained-{preset}"
+    with Reporter(quiet).task("Pretraining", steps or PRESETS[preset].steps) as task:
+        make(
+            folder,
+            preset,
+            seed,
+            steps,
+            device,
+            commit() or "unknown",
+            lambda step, total, loss: task.update(step, f"loss {loss:.4f}", total),
+        )
+    write_card(folder)
+    print(f"Model and card: {folder}")
+
+
+def main() -> None:
+    """Entry point of the `oneshot` command."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -185,7 +185,9 @@ def _overrides(settings: Sequence[str]) -> dict[str, Any]:
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals or not key.strip():
-            raise OneshotError(f"--set {setting!r} is not key=value", fix="For example --set optimizer.learning_rate=1e-5")
+            raise OneshotError(
+                f"--set {setting!r} is not key=value", fix="For example --set optimizer.learning_rate=1e-5"
+            )
         try:
             values[key.strip()] = yaml.safe_load(value)
         except yaml.YAMLError as error:

@@ -18,7 +18,9 @@ def _import(extra: str, module: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise OneshotError(f"{extra} is not installed", where="run.loggers", fix=f"pip install 'oneshot-rlvr[{extra}]'.") from error
+        raise OneshotError(
+            f"{extra} is not installed", where="run.loggers", fix=f"pip install 'oneshot-rlvr[{extra}]'."
+        ) from error
 
 
 def _tensorboard(config: Config, folder: Path, stack: ExitStack) -> Log:

@@ -30,7 +30,11 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = error.strerror or str(error)
-        raise OneshotError(f"cannot write it: {reason}", where=path, fix="Free space or mend permissions; nothing was left half-written.") from error
+        raise OneshotError(
+            f"cannot write it: {reason}",
+            where=path,
+            fix="Free space or mend permissions; nothing was left half-written.",
+        ) from error
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:
@@ -63,7 +67,11 @@ def write_folder_atomically(folder: Path, fill: Callable[[Path], None]) -> None:
             shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
             fill(temporary)
-            manifest = {str(path.relative_to(temporary)): checksum(path) for path in sorted(temporary.rglob("*")) if path.is_file()}
+            manifest = {
+                str(path.relative_to(temporary)): checksum(path)
+                for path in sorted(temporary.rglob("*"))
+                if path.is_file()
+            }
             (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1))
             for path in temporary.rglob("*"):
                 _sync(path)
@@ -99,7 +107,11 @@ def verify_folder(folder: Path, fix: str) -> None:
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
-        names = {name: manifest[name] for name in manifest if not name.startswith("trainer/") or (folder / "trainer").is_dir()}
+        names = {
+            name: manifest[name]
+            for name in manifest
+            if not name.startswith("trainer/") or (folder / "trainer").is_dir()
+        }
         for name, expected in names.items():
             if checksum(folder / name) != expected:
                 raise OneshotError(f"{name} is damaged", where=folder, fix=fix)
@@ -116,7 +128,9 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise OneshotError(f"cannot read it ({error})", where=path, fix="Is this a run folder made by `oneshot train`?") from error
+        raise OneshotError(
+            f"cannot read it ({error})", where=path, fix="Is this a run folder made by `oneshot train`?"
+        ) from error
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
@@ -161,7 +175,9 @@ class RunDir:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.close()
-            raise OneshotError("another process is using this run folder", where=self.path, fix="Wait for it, or give another --out.") from None
+            raise OneshotError(
+                "another process is using this run folder", where=self.path, fix="Wait for it, or give another --out."
+            ) from None
         try:
             for name in ("rollouts", "checkpoints", "eval"):
                 with writing(self.path):

@@ -37,11 +37,31 @@ def chosen_problems(config: Config) -> list[Problem]:
     known = {problem.id: problem for problem in problems}
     for wanted in config.data.only:
         if wanted not in known:
-            raise OneshotError(f"no problem {wanted!r} in it", where=config.data.problems, fix="`oneshot problems` lists ids.")
+            raise OneshotError(
+                f"no problem {wanted!r} in it", where=config.data.problems, fix="`oneshot problems` lists ids."
+            )
     return [known[wanted] for wanted in config.data.only]
 
 
-def start(run: RunDir, config: Config, sources: Mapping[str, str], problems: Sequence[Problem], on_step: OnStep | None = None) -> None:
+def one_problem(question: str | None, answer: str | None, file: str | None) -> list[Problem]:
+    """The user's own problem from the command line.
+
+    Raises:
+        OneshotError: only one of the two is given, or a problem file besides.
+    """
+    if not (question or "").strip() or not (answer or "").strip():
+        raise OneshotError(
+            "--question and --answer go together and are not empty", fix="Give both, or --problems FILE."
+        )
+    if file is not None:
+        raise OneshotError("--problems and --question were both given", fix="Give one of them.")
+    assert question is not None and answer is not None
+    return [Problem(id="mine", question=question, answer=answer, source="command line")]
+
+
+def start(
+    run: RunDir, config: Config, sources: Mapping[str, str], problems: Sequence[Problem], on_step: OnStep | None = None
+) -> None:
     """Begin a run in an empty folder and train it to its end.
 
     Everything that can be wrong is found before the folder says that a run has started.
@@ -52,7 +72,11 @@ def start(run: RunDir, config: Config, sources: Mapping[str, str], problems: Seq
     """
     existed = run.path.exists()
     if run.started:
-        raise OneshotError("this folder holds a run already", where=run.path, fix=f"Go on with --resume {run.path}, or give another --out.")
+        raise OneshotError(
+            "this folder holds a run already",
+            where=run.path,
+            fix=f"Go on with --resume {run.path}, or give another --out.",
+        )
     with run.locked():
         try:
             trainer = prepare(config, run, problems)

@@ -46,7 +46,9 @@ def rollout_metrics(
     rollouts = [rollout for group in rollouts_PG for rollout in group]
     outcomes = [grade.outcome for group in grades_PG for grade in group]
     scored = rewards_PG[~rewards_PG.isnan()]
-    spread_P = [float(group[~group.isnan()].std(correction=0)) if (~group.isnan()).any() else 0.0 for group in rewards_PG]
+    spread_P = [
+        float(group[~group.isnan()].std(correction=0)) if (~group.isnan()).any() else 0.0 for group in rewards_PG
+    ]
     lengths = [len(rollout.response_ids) for rollout in rollouts]
     return {
         "reward/mean": float(scored.mean()) if len(scored) else 0.0,

@@ -62,8 +62,6 @@ def prepare(config: Config, run: RunDir, problems: Sequence[Problem], sampler: S
     Raises:
         OneshotError: a model, problem or checkpoint that cannot be used; nothing has been trained then.
     """
-    if config.model.threads:
-        torch.set_num_threads(config.model.threads)
     grader = Grader(get_template(config.model.template), get_reward(config.algorithm.reward))
     done = run.resumable_step()
     if done:
@@ -73,7 +71,11 @@ def prepare(config: Config, run: RunDir, problems: Sequence[Problem], sampler: S
         optimizer = make_optimizer(policy.model, config.optimizer)
     for problem in problems:
         if not grader.scorable(problem):
-            raise OneshotError(f"the gold {problem.answer!r} cannot be scored", where=f"problem {problem.id}", fix="Mend it or leave it out.")
+            raise OneshotError(
+                f"the gold {problem.answer!r} cannot be scored",
+                where=f"problem {problem.id}",
+                fix="Mend it or leave it out.",
+            )
     return Trainer(
         config=config,
         run=run,
@@ -104,9 +106,10 @@ def encode_prompts(policy: Policy, problems: Sequence[Problem], config: Config) 
                 where=where,
                 fix="Raise the limit, or leave the problem out.",
             )
-        if policy.longest is not None and len(ids) + sampling.max_new_tokens > policy.longest:
+        limit = policy.longest
+        if limit is not None and len(ids) + sampling.max_new_tokens > limit:
             raise OneshotError(
-                f"its prompt of {len(ids)} tokens and {sampling.max_new_tokens} new ones exceed the model's {policy.longest}",
+                f"a prompt of {len(ids)} tokens and {sampling.max_new_tokens} new ones exceed the model's {limit}",
                 where=where,
                 fix="Lower sampling.max_new_tokens, or shorten the problem.",
             )
@@ -114,7 +117,9 @@ def encode_prompts(policy: Policy, problems: Sequence[Problem], config: Config) 
     return prompts
 
 
-def train(trainer: Trainer, validate: Validate | None = None, on_step: Callable[[int, int, Metrics], None] | None = None) -> None:
+def train(
+    trainer: Trainer, validate: Validate | None = None, on_step: Callable[[int, int, Metrics], None] | None = None
+) -> None:
     """Run the loop to the configured number of steps; `on_step(step, steps, metrics)` reports progress.
 
     Raises:
@@ -166,7 +171,10 @@ def train(trainer: Trainer, validate: Validate | None = None, on_step: Callable[
 def problems_of_step(count: int, groups: int, step: int, seed: int) -> list[int]:
     """Which problems step `step` (from 1) trains on: each epoch is a new order of all `count`, from the seed."""
     places = range((step - 1) * groups, step * groups)
-    orders = {epoch: np.random.default_rng(fold(seed, "epoch", epoch)).permutation(count) for epoch in {p // count for p in places}}
+    orders = {
+        epoch: np.random.default_rng(fold(seed, "epoch", epoch)).permutation(count)
+        for epoch in {p // count for p in places}
+    }
     return [int(orders[place // count][place % count]) for place in places]
 
 

@@ -58,7 +58,9 @@ def update(
         return microbatches(lengths, indices, config.batch.microbatch_tokens)
 
     def frozen(model: Policy) -> list[torch.Tensor]:
-        return score_rollouts(model, batch.prompts, batch.rows, batch.responses, config.sampling.temperature, split(scored))
+        return score_rollouts(
+            model, batch.prompts, batch.rows, batch.responses, config.sampling.temperature, split(scored)
+        )
 
     old = None if on_policy else frozen(policy)
     reference_logprobs = None if reference is None else frozen(reference)
@@ -70,12 +72,14 @@ def update(
             if used:
                 with Scorer(policy, batch.prompts, config.sampling.temperature) as scorer:
                     for micro in split(sorted(used)):
-                        loss_value += _accumulate(scorer, batch, micro, denominator, config, old, reference_logprobs, sums, epoch)
+                        loss_value += _accumulate(
+                            scorer, batch, micro, denominator, config, old, reference_logprobs, sums, epoch
+                        )
                     scorer.backward()
             norm = torch.nn.utils.clip_grad_norm_(policy.model.parameters(), config.optimizer.max_grad_norm)
             if not math.isfinite(loss_value) or not math.isfinite(float(norm)):
                 raise OneshotError(
-                    f"the loss ({loss_value}) or its gradient ({float(norm)}) is not finite; the weights were not changed",
+                    f"the loss ({loss_value}) or its gradient ({float(norm)}) is not finite; no weight was changed",
                     fix="Lower optimizer.learning_rate, or look at the last rollouts file.",
                 )
             optimizer.step()

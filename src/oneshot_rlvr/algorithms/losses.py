@@ -46,7 +46,11 @@ class LossTerms:
 
 
 def clipped_objective(
-    logprobs_BT: torch.Tensor, old_logprobs_BT: torch.Tensor, advantages_B: torch.Tensor, clip_low: float, clip_high: float
+    logprobs_BT: torch.Tensor,
+    old_logprobs_BT: torch.Tensor,
+    advantages_B: torch.Tensor,
+    clip_low: float,
+    clip_high: float,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The per-token surrogate to minimise, and which tokens the clip took.
 

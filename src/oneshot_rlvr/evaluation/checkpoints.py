@@ -39,7 +39,9 @@ def run_config(run: RunDir) -> Config:
     try:
         return Config.model_validate(values["values"])
     except (KeyError, TypeError, ValueError) as error:
-        raise OneshotError("the configuration is damaged", where=run.path / "config.json", fix="Start the run again.") from error
+        raise OneshotError(
+            "the configuration is damaged", where=run.path / "config.json", fix="Start the run again."
+        ) from error
 
 
 def checkpoints_of(run: RunDir, every: int = 1, base: bool = True) -> list[Checkpoint]:

@@ -81,7 +81,11 @@ def sample_suite(
     """A row a problem: its greedy response and its samples, ungraded. Prompts that leave no room get no response."""
     sampler = LockstepSampler(policy, kv_cache_gib)
     prompts = [
-        Prompt(problem.id, tuple(encode_prompt(template, problem.question, policy.tokenizer)), fold(problem.id, problem.question))
+        Prompt(
+            problem.id,
+            tuple(encode_prompt(template, problem.question, policy.tokenizer)),
+            fold(problem.id, problem.question),
+        )
         for problem in problems
     ]
     fit = [p for p in prompts if policy.longest is None or len(p.ids) + protocol.max_new_tokens <= policy.longest]
@@ -111,7 +115,9 @@ def grade_rows(rows: Sequence[Row], problems: Sequence[Problem], grader: Grader)
         for kind in ("samples", "greedy"):
             responses = [Response(r["text"], r["finish"], r["tokens"]) for r in row[kind]]
             grades = grader.grade(problem, responses)
-            new[kind] = [{**r, "outcome": g.outcome, "extracted": g.extracted} for r, g in zip(row[kind], grades, strict=True)]
+            new[kind] = [
+                {**r, "outcome": g.outcome, "extracted": g.extracted} for r, g in zip(row[kind], grades, strict=True)
+            ]
         graded.append(new)
     return graded
 
@@ -167,7 +173,9 @@ def _read_rows(path: Path) -> list[Row]:
     return [json.loads(line) for line in zstandard.decompress(path.read_bytes()).splitlines()]
 
 
-def make_validator(problems: Sequence[Problem], template: Template, protocol: Protocol) -> Callable[[Policy, int], dict[str, float]]:
+def make_validator(
+    problems: Sequence[Problem], template: Template, protocol: Protocol
+) -> Callable[[Policy, int], dict[str, float]]:
     """A training callback: accuracy on held-out problems, by which the best checkpoint is chosen."""
     grader = Grader(template)
 

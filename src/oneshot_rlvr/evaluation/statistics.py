@@ -1,4 +1,4 @@
-"""95 % intervals of accuracies. The problem, not the sample, is what is drawn: samples of one problem are not independent."""
+"""95 % intervals of accuracies. Problems are what is resampled: the samples of one problem are not independent."""
 
 from __future__ import annotations
 

@@ -19,7 +19,9 @@ _NUMBER = re.compile(r"^-?(\d+\.?\d*|\.\d+)$")
 _FRACTION = re.compile(r"^(-?)\\frac\{(-?[\d.]+)\}\{(-?[\d.]+)\}$|^(-?)\\frac(\d)(\d)$")
 _RATIO = re.compile(r"^(-?\d+)/(\d+)$")
 _MIXED = re.compile(r"^(-?)(\d+)\\frac\{(\d+)\}\{(\d+)\}$")
-_TOO_BIG = re.compile(r"\^\s*\{?\s*-?\d{4,}|\^[^^]*\^[^^]*\^|\d{3,}\s*!|\d{61,}|!\s*!|\\(?:prod|sum|int|binom)\b.*\d{5,}")
+_TOO_BIG = re.compile(
+    r"\^\s*\{?\s*-?\d{4,}|\^[^^]*\^[^^]*\^|\d{3,}\s*!|\d{61,}|!\s*!|\\(?:prod|sum|int|binom)\b.*\d{5,}"
+)
 
 
 def canonical(answer: str) -> str:

@@ -48,23 +48,29 @@ def get_reward(name: str) -> Reward:
     module_name, colon, function_name = name.partition(":")
     if not colon:
         raise OneshotError(
-            f"unknown reward {name!r}", where="algorithm.reward", fix=f"{nearest(name, list(REWARDS))}, or give module:function."
+            f"unknown reward {name!r}",
+            where="algorithm.reward",
+            fix=f"{nearest(name, list(REWARDS))}, or give module:function.",
         )
     if str(Path.cwd()) not in sys.path:  # a module beside the user, as with `python -m`
         sys.path.insert(0, str(Path.cwd()))
     try:
         function = getattr(importlib.import_module(module_name), function_name)
     except ModuleNotFoundError as error:
-        raise OneshotError(f"cannot import {error.name!r}", where=f"reward {name}", fix="Run where the module is, or install it.") from error
+        raise OneshotError(
+            f"cannot import {error.name!r}", where=f"reward {name}", fix="Run where the module is, or install it."
+        ) from error
     except AttributeError as error:
-        raise OneshotError(f"{module_name} has no {function_name!r}", where=f"reward {name}", fix="Check the spelling.") from error
+        raise OneshotError(
+            f"{module_name} has no {function_name!r}", where=f"reward {name}", fix="Check the spelling."
+        ) from error
     if not callable(function):
         raise OneshotError("it is not a function", where=f"reward {name}", fix="Give reward(problem, responses).")
     return _checked(function, name)
 
 
 def _checked(function: Callable, name: str) -> Reward:
-    """Wrap a user's function so that its mistakes are named: an exception, a wrong length, a value that is no number."""
+    """Wrap a user's function so that its mistakes are named: an exception, a wrong length, no number."""
 
     def reward(problem: Problem, responses: Sequence[Response]) -> list[float | None]:
         where = f"reward {name}, problem {problem.id}"
@@ -73,7 +79,9 @@ def _checked(function: Callable, name: str) -> Reward:
         except Exception as error:  # the user's code, not ours
             line = traceback.extract_tb(error.__traceback__)[-1]
             at = f"{Path(line.filename).name}:{line.lineno}"
-            raise OneshotError(f"it raised {type(error).__name__}: {error} ({at})", where=where, fix="Mend the function.") from error
+            raise OneshotError(
+                f"it raised {type(error).__name__}: {error} ({at})", where=where, fix="Mend the function."
+            ) from error
         if len(values) != len(responses):
             raise OneshotError(
                 f"it returned {len(values)} rewards for {len(responses)} responses", where=where, fix="Return one each."

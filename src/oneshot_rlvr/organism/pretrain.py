@@ -44,6 +44,13 @@ PRESETS = {
 }
 
 
+def token_id(tokenizer: Qwen2Tokenizer, token: str) -> int:
+    """The id of one token."""
+    found = tokenizer.convert_tokens_to_ids(token)
+    assert isinstance(found, int)
+    return found
+
+
 def new_model(preset: Preset, tokenizer: Qwen2Tokenizer, seed: int) -> Qwen2ForCausalLM:
     """A Qwen2 model of the preset's size with random weights from `seed`."""
     torch.manual_seed(seed)
@@ -57,8 +64,8 @@ def new_model(preset: Preset, tokenizer: Qwen2Tokenizer, seed: int) -> Qwen2ForC
         max_position_embeddings=tokenizer.model_max_length,
         tie_word_embeddings=True,
         bos_token_id=None,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=token_id(tokenizer, END),
+        pad_token_id=token_id(tokenizer, PAD),
     )
     model = Qwen2ForCausalLM(config)
     assert model.generation_config is not None
@@ -66,9 +73,7 @@ def new_model(preset: Preset, tokenizer: Qwen2Tokenizer, seed: int) -> Qwen2ForC
     return model
 
 
-def encode_document(
-    document: list[tuple[str, str, str]], tokenizer: Qwen2Tokenizer
-) -> tuple[list[int], list[bool]]:
+def encode_document(document: list[tuple[str, str, str]], tokenizer: Qwen2Tokenizer) -> tuple[list[int], list[bool]]:
     """Token ids of a document and, for each, whether it carries loss (responses and their end do, questions do not)."""
     ids, learned = [], []
     for question, response, _ in document:
@@ -84,9 +89,11 @@ def batches(
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Endless (ids, labels) batches of documents of like length; labels are -100 where no loss is carried."""
     rng = random.Random(f"pretraining {seed}")
-    pad = tokenizer.convert_tokens_to_ids(PAD)
+    pad = token_id(tokenizer, PAD)
     while True:
-        pile = sorted((encode_document(make_document(rng, held_out), tokenizer) for _ in range(2048)), key=lambda d: len(d[0]))
+        pile = sorted(
+            (encode_document(make_document(rng, held_out), tokenizer) for _ in range(2048)), key=lambda d: len(d[0])
+        )
         groups, group = [], []
         for document in pile:
             if group and len(document[0]) * (len(group) + 1) > preset.tokens_per_step:
@@ -118,8 +125,11 @@ def pretrain(
     preset = PRESETS[preset_name]
     total = steps or preset.steps
     tokenizer = build_tokenizer(seed)
-    model = new_model(preset, tokenizer, seed).to(device)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=preset.learning_rate, weight_decay=preset.weight_decay, betas=(0.9, 0.98))
+    model = new_model(preset, tokenizer, seed)
+    torch.nn.Module.to(model, device)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=preset.learning_rate, weight_decay=preset.weight_decay, betas=(0.9, 0.98)
+    )
     held_out = {exercise.question for exercises in make_world(0).values() for exercise in exercises}
     source = batches(tokenizer, preset, seed, held_out)
     started, tokens, recent = time.monotonic(), 0, []

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import random
 import re
+from typing import cast
 
-from tokenizers import AddedToken
 from tokenizers.pre_tokenizers import ByteLevel
-from transformers import Qwen2Tokenizer
+from transformers import AddedToken, Qwen2Tokenizer
 
 from oneshot_rlvr.organism.authors import make_document
 from oneshot_rlvr.organism.world import LARGEST_NUMBER, NAMES, THINGS
@@ -35,7 +35,10 @@ def build_tokenizer(seed: int = 0, documents: int = 3000) -> Qwen2Tokenizer:
     words.update(f" {word}" for word in (*NAMES, *THINGS))
     numbers = [f"{space}{n}" for n in range(LARGEST_NUMBER + 1) for space in ("", " ") if space or n > 9]
     bytes_first = {token: i for i, token in enumerate([END, PAD, *sorted(ByteLevel.alphabet())])}
-    tokenizer = Qwen2Tokenizer(vocab=bytes_first, merges=[], unk_token=None, eos_token=END, pad_token=PAD)
-    tokenizer.add_tokens([AddedToken(word, normalized=False, special=False) for word in [*sorted(words), *numbers]])
+    tokenizer = Qwen2Tokenizer(vocab=bytes_first, merges=[], unk_token=cast(str, None), eos_token=END, pad_token=PAD)
+    added: list[str | AddedToken] = [
+        AddedToken(word, normalized=False, special=False) for word in [*sorted(words), *numbers]
+    ]
+    tokenizer.add_tokens(added)
     tokenizer.model_max_length = CONTEXT
     return tokenizer

@@ -179,7 +179,9 @@ def _rectangle(rng: random.Random) -> Exercise:
     a, b = rng.randint(2, 20), rng.randint(2, 20)
     if rng.random() < 0.5:
         wording, text = _pick(
-            rng, "A rectangle has sides {a} and {b}. Find its perimeter.", "What is the perimeter of a {a} by {b} field?"
+            rng,
+            "A rectangle has sides {a} and {b}. Find its perimeter.",
+            "What is the perimeter of a {a} by {b} field?",
         )
         steps = (f"{a} + {b} = {a + b}", f"{a + b} * 2 = {(a + b) * 2}")
         return Exercise("rectangle", wording, text.format(a=a, b=b), steps, f"({a} + {b}) * 2", (a + b) * 2)

@@ -31,7 +31,6 @@ class Scorer:
 
     def __init__(self, policy: Policy, prompts: Sequence[Ids], temperature: float) -> None:
         self.policy, self.prompts, self.temperature = policy, list(prompts), temperature
-        self.vocabulary = output_layer(policy.model).weight.shape[0]
 
     def __enter__(self) -> Scorer:
         if self.policy.shared_prefix:
@@ -88,7 +87,7 @@ class Scorer:
             rest = hidden_states(self.policy.model, ids_BT[:, :-1], self.lengths_P[rows_B, None] + steps)
             hidden_BTH = torch.cat([hidden_BTH, rest], 1)
         head = output_layer(self.policy.model)
-        return token_scores(head, hidden_BTH[mask_BT], ids_BT[mask_BT], self.temperature, self.vocabulary)
+        return token_scores(head, hidden_BTH[mask_BT], ids_BT[mask_BT], self.temperature)
 
     def _score_plain(
         self, rows: Sequence[int], ids_BT: torch.Tensor, mask_BT: torch.Tensor

@@ -9,11 +9,10 @@ LOGITS_BUDGET = 1 << 24  # logits held at once; 64 MiB in float32
 
 
 def token_scores(
-    head: torch.nn.Module,
+    head: torch.nn.Linear,
     hidden_NH: torch.Tensor,
     targets_N: torch.Tensor,
     temperature: float,
-    vocabulary: int,
     budget: int = LOGITS_BUDGET,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probability of each target and entropy of its distribution, both [N], at `temperature`.
@@ -21,7 +20,7 @@ def token_scores(
     logprob = z_y - logsumexp(z) and entropy = logsumexp(z) - sum(p z) with z = logits / temperature, as verl computes
     them. Beyond `budget` logits the tokens go in chunks whose logits are made again in the backward pass.
     """
-    rows = max(1, budget // vocabulary)
+    rows = max(1, budget // head.out_features)
     if len(targets_N) <= rows:
         return _scores(head, hidden_NH, targets_N, temperature)
     pieces = [

@@ -73,6 +73,8 @@ def load_policy(section: ModelSection) -> Policy:
     Raises:
         OneshotError: no such model, unreadable or missing weights, no tokenizer, or custom code without permission.
     """
+    if section.threads:
+        torch.set_num_threads(section.threads)
     source = model_folder(section.path)
     _refuse_unasked_code(source, section.trust_remote_code)
     tokenizer = _load_tokenizer(source, section.trust_remote_code)
@@ -80,9 +82,12 @@ def load_policy(section: ModelSection) -> Policy:
     for module in model.modules():  # dropout would make the ratio of an on-policy step differ from 1
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
-    if len(tokenizer) > model.get_input_embeddings().weight.shape[0]:
+    outputs = getattr(model.config.get_text_config(), "vocab_size", None)
+    if outputs is not None and len(tokenizer) > outputs:
         raise OneshotError(
-            f"the tokenizer has {len(tokenizer)} tokens, the model's embedding fewer", where=source, fix="Use the model's own."
+            f"the tokenizer has {len(tokenizer)} tokens, the model only {outputs}",
+            where=source,
+            fix="Use the model's own tokenizer.",
         )
     problem = shared_prefix_problem(model)
     if section.gradient_checkpointing:
@@ -112,7 +117,9 @@ def _device(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise OneshotError("no CUDA device is available", where=f"model.device={name}", fix="Use cpu, or install a CUDA torch.")
+        raise OneshotError(
+            "no CUDA device is available", where=f"model.device={name}", fix="Use cpu, or install a CUDA torch."
+        )
     return name
 
 
@@ -126,7 +133,9 @@ def _refuse_unasked_code(source: str, allowed: bool) -> None:
             brings_code = "auto_map" in json.loads((folder / name).read_text(encoding="utf-8"))
         except FileNotFoundError:
             if name == "config.json":
-                raise OneshotError("no config.json in this model folder", where=source, fix="Give a Hugging Face model folder.") from None
+                raise OneshotError(
+                    "no config.json in this model folder", where=source, fix="Give a Hugging Face model folder."
+                ) from None
             continue
         except (OSError, ValueError) as error:
             raise OneshotError(f"cannot read {name}: {error}", where=source, fix="Restore the file.") from error
@@ -140,12 +149,18 @@ def _refuse_unasked_code(source: str, allowed: bool) -> None:
 
 def _load_tokenizer(source: str, trust: bool) -> Any:
     folder = Path(source)
-    if folder.is_dir() and not any((folder / name).exists() for name in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")):
-        raise OneshotError("the model folder has no tokenizer", where=source, fix="Save one with tokenizer.save_pretrained().")
+    if folder.is_dir() and not any(
+        (folder / name).exists() for name in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")
+    ):
+        raise OneshotError(
+            "the model folder has no tokenizer", where=source, fix="Save one with tokenizer.save_pretrained()."
+        )
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust)
     except (OSError, ValueError, KeyError) as error:
-        raise OneshotError(f"cannot load the tokenizer: {_first_line(error)}", where=source, fix="Check the folder or name.") from error
+        raise OneshotError(
+            f"cannot load the tokenizer: {_first_line(error)}", where=source, fix="Check the folder or name."
+        ) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -163,17 +178,26 @@ def _load_model(source: str, section: ModelSection) -> PreTrainedModel:
             trust_remote_code=section.trust_remote_code,
         )
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise OneshotError(f"cannot load the model: {_first_line(error)}", where=source, fix="Check the folder or name.") from error
-    return model.to(device).eval()
+        raise OneshotError(
+            f"cannot load the model: {_first_line(error)}", where=source, fix="Check the folder or name."
+        ) from error
+    torch.nn.Module.to(model, device)  # Transformers narrows `to` to fewer types than torch takes
+    return model.eval()
 
 
 def _stop_ids(model: PreTrainedModel, tokenizer: Any, source: str) -> tuple[int, ...]:
     """Every token that ends a response: the generation config's, the config's and the tokenizer's end of text."""
     found: set[int] = set()
-    for value in (getattr(model.generation_config, "eos_token_id", None), getattr(model.config, "eos_token_id", None), tokenizer.eos_token_id):
+    for value in (
+        getattr(model.generation_config, "eos_token_id", None),
+        getattr(model.config, "eos_token_id", None),
+        tokenizer.eos_token_id,
+    ):
         found.update([value] if isinstance(value, int) else value or [])
     if not found:
-        raise OneshotError("neither the model nor the tokenizer names an end token", where=source, fix="Set eos_token_id.")
+        raise OneshotError(
+            "neither the model nor the tokenizer names an end token", where=source, fix="Set eos_token_id."
+        )
     return tuple(sorted(found))
 
 

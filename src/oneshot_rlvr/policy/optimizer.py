@@ -45,9 +45,7 @@ def optimizer_tensors(model: PreTrainedModel, optimizer: torch.optim.AdamW) -> d
     return tensors
 
 
-def restore_optimizer(
-    model: PreTrainedModel, optimizer: torch.optim.AdamW, tensors: dict[str, torch.Tensor]
-) -> None:
+def restore_optimizer(model: PreTrainedModel, optimizer: torch.optim.AdamW, tensors: dict[str, torch.Tensor]) -> None:
     """Put back what `optimizer_tensors` gave."""
     parameters = dict(model.named_parameters())
     for name, value in tensors.items():

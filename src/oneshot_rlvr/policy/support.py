@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from transformers import PreTrainedModel
 
+from oneshot_rlvr.policy.prefix import SuffixView
 from oneshot_rlvr.rollout.attention import NAME, Capture, active, hidden_states, output_layer
 
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
@@ -20,9 +21,18 @@ def shared_prefix_problem(model: PreTrainedModel) -> str | None:
     if kinds != {"full_attention"}:
         return f"its layers are {', '.join(sorted(kinds))}"
     ids = torch.arange(12, device=next(model.parameters()).device)[None] % model.config.get_text_config().vocab_size
-    before = model.config._attn_implementation
+    before = model.config._attn_implementation or "eager"
     # The model's code is anybody's: whatever it trips over here means only that the fast path is not for it.
-    failures = (AttributeError, AssertionError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError)
+    failures = (
+        AttributeError,
+        AssertionError,
+        IndexError,
+        KeyError,
+        NotImplementedError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    )
     with torch.no_grad():
         plain = model(input_ids=ids).logits
         try:
@@ -41,8 +51,6 @@ def shared_prefix_problem(model: PreTrainedModel) -> str | None:
 
 def _two_part_logits(model: PreTrainedModel, ids: torch.Tensor) -> torch.Tensor:
     """Logits with the first five tokens encoded as a prefix and the rest as a suffix."""
-    from oneshot_rlvr.policy.prefix import SuffixView
-
     positions, prefix = torch.arange(ids.shape[1], device=ids.device)[None], Capture()
     with active(prefix):
         first = hidden_states(model, ids[:, :5], positions[:, :5])

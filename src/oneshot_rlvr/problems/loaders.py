@@ -38,7 +38,9 @@ def load_problems(path: str | Path, skip_bad_rows: bool = False) -> list[Problem
     """
     path = Path(path)
     if path.suffix not in READERS:
-        raise OneshotError(f"cannot read {path.suffix or 'this kind of'} files", where=path, fix="Use .jsonl, .csv or .parquet.")
+        raise OneshotError(
+            f"cannot read {path.suffix or 'this kind of'} files", where=path, fix="Use .jsonl, .csv or .parquet."
+        )
     if not path.is_file():
         raise OneshotError("no such problem file", where=path, fix="Check the path given to --problems.")
     problems: dict[str, Problem] = {}
@@ -78,7 +80,9 @@ def _jsonl(path: Path) -> Iterator[tuple[int, Row]]:
             try:
                 row = json.loads(line)
             except (json.JSONDecodeError, RecursionError) as error:
-                raise OneshotError(f"not JSON: {error}", where=f"{path}, row {number}", fix="One object a line.") from error
+                raise OneshotError(
+                    f"not JSON: {error}", where=f"{path}, row {number}", fix="One object a line."
+                ) from error
             if not isinstance(row, dict):
                 raise OneshotError("not a JSON object", where=f"{path}, row {number}", fix="One object a line.")
             yield number, row
@@ -97,7 +101,9 @@ def _csv(path: Path) -> Iterator[tuple[int, Row]]:
                     )
                 yield number, {str(key).strip(): value for key, value in row.items()}
         except csv.Error as error:
-            raise OneshotError(f"not CSV: {error}", where=f"{path}, line {reader.line_num}", fix="Check quotes.") from error
+            raise OneshotError(
+                f"not CSV: {error}", where=f"{path}, line {reader.line_num}", fix="Check quotes."
+            ) from error
 
 
 def _parquet(path: Path) -> Iterator[tuple[int, Row]]:
@@ -129,7 +135,9 @@ def _verl_problem(row: Row, where: str, stem: str, number: int) -> Problem:
         raise OneshotError("`prompt` must be a list of one user turn", where=where, fix="Give the bare question.")
     info = row.get("extra_info") or {}
     question, instruction = strip_instruction(_text(turns[0].get("content")))
-    extra = {key: value for key, value in info.items() if key not in ("index", "level", "subject", "solution", "unique_id")}
+    extra = {
+        key: value for key, value in info.items() if key not in ("index", "level", "subject", "solution", "unique_id")
+    }
     if instruction:
         extra["instruction"] = instruction
     return _checked(
@@ -154,7 +162,9 @@ def _plain_problem(row: Row, where: str, stem: str, number: int) -> Problem:
         answer = last_boxed(row["solution"])
     for field, value, choices in (("question", question, QUESTION), ("answer", answer, ANSWER)):
         if value is None:
-            raise OneshotError(f"no {field}; the row has {', '.join(row)}", where=where, fix=f"Name it {' or '.join(choices)}.")
+            raise OneshotError(
+                f"no {field}; the row has {', '.join(row)}", where=where, fix=f"Name it {' or '.join(choices)}."
+            )
     if isinstance(answer, list):  # OlympiadBench keeps a list of one
         answer = answer[0] if len(answer) == 1 else None
     solution = _text(row.get("solution")) or None

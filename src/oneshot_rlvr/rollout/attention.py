@@ -63,9 +63,7 @@ def repeat_heads(tensor: torch.Tensor, heads: int) -> torch.Tensor:
     return tensor[:, :, None].expand(batch, own, heads // own, length, width).reshape(batch, heads, length, width)
 
 
-def causal_attention(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None
-) -> torch.Tensor:
+def causal_attention(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None) -> torch.Tensor:
     """Ordinary causal attention, without a mask."""
     key, value = repeat_heads(key, query.shape[1]), repeat_heads(value, query.shape[1])
     return scaled_dot_product_attention(query, key, value, is_causal=query.shape[2] > 1, scale=scale)
@@ -138,7 +136,9 @@ class Rectangle:
         grouped = query.view(batch, keys.shape[1], heads // keys.shape[1], size)
         mask = None if self.mask is None else self.mask[..., : slot + 1]
         seen = slice(0, slot + 1)
-        output = scaled_dot_product_attention(grouped, keys[:, :, seen], values[:, :, seen], attn_mask=mask, scale=scale)
+        output = scaled_dot_product_attention(
+            grouped, keys[:, :, seen], values[:, :, seen], attn_mask=mask, scale=scale
+        )
         return output.reshape(batch, heads, 1, size)
 
     def keep(self, rows: torch.Tensor) -> None:
@@ -153,10 +153,10 @@ def backbone(model: PreTrainedModel) -> torch.nn.Module:
     return getattr(model, model.base_model_prefix)
 
 
-def output_layer(model: PreTrainedModel) -> torch.nn.Module:
+def output_layer(model: PreTrainedModel) -> torch.nn.Linear:
     """The layer from hidden states to logits."""
     layer = model.get_output_embeddings()
-    assert isinstance(layer, torch.nn.Module)
+    assert isinstance(layer, torch.nn.Linear), "the model has no linear output layer"
     return layer
 
 

@@ -26,7 +26,9 @@ def accuracy_history(run: RunDir) -> History:
         for problem, outcomes in right.items():
             history.setdefault(problem, []).append(sum(outcomes) / len(outcomes))
     if not history:
-        raise OneshotError("this run has no rollouts to rank by", where=run.path, fix="Train it on a pool of problems first.")
+        raise OneshotError(
+            "this run has no rollouts to rank by", where=run.path, fix="Train it on a pool of problems first."
+        )
     return history
 
 
@@ -37,6 +39,10 @@ def read_history(path: Path) -> History:
         OneshotError: not such a file.
     """
     values = read_json(path)
-    if not isinstance(values, dict) or not all(isinstance(v, list) and v and all(isinstance(x, int | float) for x in v) for v in values.values()):
-        raise OneshotError("not an accuracy history", where=path, fix='It should be {"problem id": [accuracy, ...], ...}.')
+    if not isinstance(values, dict) or not all(
+        isinstance(v, list) and v and all(isinstance(x, int | float) for x in v) for v in values.values()
+    ):
+        raise OneshotError(
+            "not an accuracy history", where=path, fix='It should be {"problem id": [accuracy, ...], ...}.'
+        )
     return {key: [float(x) for x in value] for key, value in values.items()}

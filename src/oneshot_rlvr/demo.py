@@ -1,0 +1,134 @@
+"""`oneshot demo`: the whole paper on the organism, resumable stage by stage.
+
+base evaluation -> selection (a full-pool run's accuracy history) -> one-shot training -> evaluation -> report.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from oneshot_rlvr.config import Config, resolve
+from oneshot_rlvr.evaluation import Checkpoint, Evaluator, Protocol, checkpoints_of
+from oneshot_rlvr.evaluation.runs import best_checkpoint, evaluate_checkpoints, write_examples
+from oneshot_rlvr.problems import find_problems, get_template
+from oneshot_rlvr.problems.catalogue import organism_suites
+from oneshot_rlvr.progress import Reporter, training_note
+from oneshot_rlvr.report import write_report
+from oneshot_rlvr.rundir import RunDir, write_atomically
+from oneshot_rlvr.selection import accuracy_history, rank_by_variance
+from oneshot_rlvr.session import chosen_problems, resume, start
+
+SUITE_CHECKPOINTS = 2  # every second checkpoint is asked the held-out suites
+
+
+class Demo:
+    """The demo in one folder. Every stage looks at what is there and does the rest."""
+
+    def __init__(
+        self, out: Path, seed: int = 0, model: str = "organism", settings: tuple[str, ...] = (), quiet: bool = False
+    ) -> None:
+        self.out, self.seed, self.model, self.settings = out, seed, model, list(settings)
+        self.reporter = Reporter(quiet)
+        self.full, self.one_shot = RunDir(out / "full"), RunDir(out / "one_shot")
+        config, _ = self._config([])
+        self.evaluator = Evaluator(
+            suites={name: find_problems(name) for name in organism_suites()},
+            template=get_template(config.model.template),
+            protocol=Protocol(max_new_tokens=config.sampling.max_new_tokens),
+            folder=out / "eval",
+        )
+        self.base = Checkpoint("base", 0, config.model)
+
+    def run(self) -> dict[str, Any]:
+        """Do every stage and return the summary, which `summary.json` holds too."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        with self._timed("base"):
+            self._evaluate("Base evaluation", [self.base], self.out / "eval")
+        with self._timed("selection"):
+            self._train(self.full, "Selection: the whole pool", [])
+            selected = self._select()
+        with self._timed("one_shot"):
+            self._train(self.one_shot, f"One-shot training on {selected}", [f"data.only=[{selected}]"])
+        scores = {}
+        with self._timed("evaluation"):
+            for run in (self.one_shot, self.full):
+                checkpoints = [self.base, *checkpoints_of(run, SUITE_CHECKPOINTS, base=False)]
+                scores[run] = self._evaluate(f"Evaluation: {run.path.name}", checkpoints, run.path / "eval")
+                write_examples(self.base, best_checkpoint(run, checkpoints), self.evaluator, run.path / "eval")
+        with self._timed("report"):
+            title = f"One example, end to end (seed {self.seed})"
+            write_report(
+                [self.one_shot.path, self.full.path], self.out / "report.html", title, self.out / "selection.json"
+            )
+        summary = {"selected": selected, "base": self._row(scores[self.one_shot]["base"])}
+        for name, run in (("one_shot", self.one_shot), ("full", self.full)):
+            best = best_checkpoint(run, [self.base, *checkpoints_of(run, SUITE_CHECKPOINTS, base=False)])
+            summary[name] = {**self._row(scores[run][best.name]), "best_step": best.step}
+        summary |= {"seed": self.seed, "model": self.model, "seconds": self._seconds()}
+        write_atomically(self.out / "summary.json", json.dumps(summary, indent=2) + "\n")
+        return summary
+
+    def _config(self, settings: list[str]) -> tuple[Config, dict[str, str]]:
+        return resolve("grpo", self.model, [*self.settings, *settings], {"run.seed": self.seed})
+
+    def _train(self, run: RunDir, name: str, settings: list[str]) -> None:
+        config, sources = self._config(settings)
+        with self.reporter.task(name, config.run.steps) as task:
+
+            def on_step(step: int, steps: int, metrics: dict[str, float]) -> None:
+                task.update(step, training_note(metrics), steps)
+
+            if run.started:
+                resume(run, on_step=on_step)
+            else:
+                start(run, config, sources, chosen_problems(config), on_step)
+
+    def _select(self) -> str:
+        history = accuracy_history(self.full)
+        ranking = rank_by_variance(history)
+        record = {"selected": ranking[0].problem_id, "ranking": [asdict(row) for row in ranking], "history": history}
+        write_atomically(self.out / "selection.json", json.dumps(record, indent=1))
+        return ranking[0].problem_id
+
+    def _evaluate(self, name: str, checkpoints: list[Checkpoint], out: Path) -> dict[str, Any]:
+        with self.reporter.task(name, len(checkpoints) * len(self.evaluator.suites)) as task:
+            done = 0
+
+            def on_unit(checkpoint: str, suite: str) -> None:
+                nonlocal done
+                done += 1
+                task.update(done, f"{checkpoint} {suite}")
+
+            return evaluate_checkpoints(checkpoints, self.evaluator, out, on_unit)
+
+    def _row(self, scores: dict[str, Any]) -> dict[str, Any]:
+        metric = f"avg@{self.evaluator.protocol.samples}"
+        suites = {name.removeprefix("organism:"): score[metric] for name, score in scores.items() if name != "average"}
+        average = scores["average"]
+        return {
+            "average": average[metric],
+            "interval": average["interval"],
+            "greedy": average["greedy"],
+            "suites": suites,
+        }
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        """Add this stage's seconds to `stages.json`, so that a resumed demo reports its whole time."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            seconds = self._seconds()
+            seconds[stage] = round(seconds.get(stage, 0.0) + time.monotonic() - started, 2)
+            write_atomically(self.out / "stages.json", json.dumps(seconds))
+
+    def _seconds(self) -> dict[str, float]:
+        path = self.out / "stages.json"
+        return json.loads(path.read_text()) if path.exists() else {}
