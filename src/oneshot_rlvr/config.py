@@ -26,81 +26,87 @@ class Section(BaseModel):
 class ModelSection(Section):
     """Which model, and how it runs."""
 
-    path: str = Field("organism", description="`organism`, `tiny`, a model folder, or a Hugging Face name")
-    template: str = Field("boxed", description="prompt template: plain, boxed, hash, qwen25-math-cot, r1 or chat")
-    device: str = Field("auto", description="`auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`")
-    dtype: Literal["float32", "float64", "bfloat16"] = Field("float32", description="dtype of the trained weights")
-    autocast: Literal["bfloat16"] | None = Field(None, description="matrix products in this dtype over float32 weights")
+    path: str = Field(default="organism", description="`organism`, `tiny`, a model folder, or a Hugging Face name")
+    template: str = Field(
+        default="boxed", description="prompt template: plain, boxed, hash, qwen25-math-cot, r1 or chat"
+    )
+    device: str = Field(default="auto", description="`auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`")
+    dtype: Literal["float32", "float64", "bfloat16"] = Field(
+        default="float32", description="dtype of the trained weights"
+    )
+    autocast: Literal["bfloat16"] | None = Field(
+        default=None, description="matrix products in this dtype over float32 weights"
+    )
     gradient_checkpointing: bool = False
-    trust_remote_code: bool = Field(False, description="run Python code that the model folder brings")
-    threads: int | None = Field(None, ge=1, description="torch threads; null leaves torch's choice")
+    trust_remote_code: bool = Field(default=False, description="run Python code that the model folder brings")
+    threads: int | None = Field(default=None, ge=1, description="torch threads; null leaves torch's choice")
 
 
 class DataSection(Section):
     """Which problems are trained on."""
 
-    problems: str = Field("organism", description="a jsonl, CSV or parquet file, or a named set")
-    only: tuple[str, ...] = Field((), description="ids of the problems to keep; empty keeps all")
-    skip_bad_rows: bool = Field(False, description="leave out rows without a question or an answer")
+    problems: str = Field(default="organism", description="a jsonl, CSV or parquet file, or a named set")
+    only: tuple[str, ...] = Field(default=(), description="ids of the problems to keep; empty keeps all")
+    skip_bad_rows: bool = Field(default=False, description="leave out rows without a question or an answer")
 
 
 class SamplingSection(Section):
     """How rollouts are sampled in training."""
 
-    temperature: float = Field(0.6, gt=0)
-    top_p: float = Field(1.0, gt=0, le=1)
-    top_k: int = Field(0, ge=0, description="0 keeps the whole vocabulary")
-    max_prompt_tokens: int = Field(1024, ge=1)
-    max_new_tokens: int = Field(3072, ge=1)
-    kv_cache_gib: float = Field(8.0, gt=0, description="memory for keys and values; more rollouts run in waves")
+    temperature: float = Field(default=0.6, gt=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    top_k: int = Field(default=0, ge=0, description="0 keeps the whole vocabulary")
+    max_prompt_tokens: int = Field(default=1024, ge=1)
+    max_new_tokens: int = Field(default=3072, ge=1)
+    kv_cache_gib: float = Field(default=8.0, gt=0, description="memory for keys and values; more rollouts run in waves")
 
 
 class BatchSection(Section):
     """How many rollouts a step has and how they are split into updates."""
 
-    groups_per_step: int = Field(128, ge=1, description="groups a step; each is one problem's")
-    group_size: int = Field(8, ge=1, description="rollouts of one prompt whose rewards are compared")
-    minibatches: int = Field(1, ge=1, description="optimizer steps a pass over the rollouts")
-    epochs: int = Field(1, ge=1, description="passes over the rollouts of a step")
-    microbatch_tokens: int = Field(16384, ge=1, description="tokens a forward pass; never changes the result")
+    groups_per_step: int = Field(default=128, ge=1, description="groups a step; each is one problem's")
+    group_size: int = Field(default=8, ge=1, description="rollouts of one prompt whose rewards are compared")
+    minibatches: int = Field(default=1, ge=1, description="optimizer steps a pass over the rollouts")
+    epochs: int = Field(default=1, ge=1, description="passes over the rollouts of a step")
+    microbatch_tokens: int = Field(default=16384, ge=1, description="tokens a forward pass; never changes the result")
 
 
 class AlgorithmSection(Section):
     """The objective."""
 
     advantage: Literal["grpo", "dr_grpo"] = "grpo"
-    clip_low: float = Field(0.2, ge=0, lt=1)
-    clip_high: float = Field(0.2, ge=0)
-    entropy_coefficient: float = Field(0.0, description="weight of the entropy bonus")
-    kl_coefficient: float = Field(0.0, ge=0, description="weight of the KL loss; 0 loads no reference model")
+    clip_low: float = Field(default=0.2, ge=0, lt=1)
+    clip_high: float = Field(default=0.2, ge=0)
+    entropy_coefficient: float = Field(default=0.0, description="weight of the entropy bonus")
+    kl_coefficient: float = Field(default=0.0, ge=0, description="weight of the KL loss; 0 loads no reference model")
     kl_estimator: Literal["k1", "k2", "k3"] = "k3"
-    reward: str = Field("accuracy", description="accuracy, format, or module:function")
+    reward: str = Field(default="accuracy", description="accuracy, format, or module:function")
 
 
 class OptimizerSection(Section):
     """AdamW and its schedule."""
 
-    learning_rate: float = Field(1e-6, gt=0)
+    learning_rate: float = Field(default=1e-6, gt=0)
     betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = Field(1e-8, gt=0)
-    weight_decay: float = Field(0.01, ge=0)
-    max_grad_norm: float = Field(1.0, gt=0)
+    eps: float = Field(default=1e-8, gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
     schedule: Literal["constant", "cosine"] = "constant"
-    warmup_steps: int = Field(0, ge=0)
-    min_ratio: float = Field(0.0, ge=0, le=1, description="lowest learning rate, as a fraction of the highest")
-    cycles: float = Field(0.5, gt=0, description="cosine waves; 0.5 falls once from highest to lowest")
+    warmup_steps: int = Field(default=0, ge=0)
+    min_ratio: float = Field(default=0.0, ge=0, le=1, description="lowest learning rate, as a fraction of the highest")
+    cycles: float = Field(default=0.5, gt=0, description="cosine waves; 0.5 falls once from highest to lowest")
 
 
 class RunSection(Section):
     """How long a run is, and what it leaves behind."""
 
-    steps: int = Field(2000, ge=1)
-    seed: int = Field(0, ge=0)
-    save_every: int = Field(20, ge=1, description="steps between checkpoints")
-    validate_every: int = Field(20, ge=0, description="steps between validations; 0 never validates")
-    validation: str | None = Field(None, description="problems that choose the best checkpoint; null for none")
-    validation_samples: int = Field(4, ge=1)
-    keep_trainer_states: int = Field(2, ge=1, description="newest checkpoints that keep what resuming needs")
+    steps: int = Field(default=2000, ge=1)
+    seed: int = Field(default=0, ge=0)
+    save_every: int = Field(default=20, ge=1, description="steps between checkpoints")
+    validate_every: int = Field(default=20, ge=0, description="steps between validations; 0 never validates")
+    validation: str | None = Field(default=None, description="problems that choose the best checkpoint; null for none")
+    validation_samples: int = Field(default=4, ge=1)
+    keep_trainer_states: int = Field(default=2, ge=1, description="newest checkpoints that keep what resuming needs")
     loggers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
 
 
@@ -108,13 +114,13 @@ class Config(Section):
     """Everything a training run depends on."""
 
     recipe: str = "grpo"
-    model: ModelSection = ModelSection()  # pyright: ignore[reportCallIssue]
-    data: DataSection = DataSection()  # pyright: ignore[reportCallIssue]
-    sampling: SamplingSection = SamplingSection()  # pyright: ignore[reportCallIssue]
-    batch: BatchSection = BatchSection()  # pyright: ignore[reportCallIssue]
-    algorithm: AlgorithmSection = AlgorithmSection()  # pyright: ignore[reportCallIssue]
-    optimizer: OptimizerSection = OptimizerSection()  # pyright: ignore[reportCallIssue]
-    run: RunSection = RunSection()  # pyright: ignore[reportCallIssue]
+    model: ModelSection = ModelSection()
+    data: DataSection = DataSection()
+    sampling: SamplingSection = SamplingSection()
+    batch: BatchSection = BatchSection()
+    algorithm: AlgorithmSection = AlgorithmSection()
+    optimizer: OptimizerSection = OptimizerSection()
+    run: RunSection = RunSection()
 
     @model_validator(mode="after")
     def _check(self) -> Config:

@@ -30,7 +30,7 @@ def canonical(answer: str) -> str:
     >>> canonical(r"$ \\dfrac{1}{2}. $")
     '\\\\frac{1}{2}'
     """
-    text = answer.strip().strip("$").strip()
+    text = answer.strip().rstrip("$.;, ").lstrip("$ ")
     text = re.sub(r"\\[dtc]frac", r"\\frac", text)
     text = text.replace("−", "-").replace("{,}", ",").replace("\\%", "%").replace("\\$", "")
     text = _DROP.sub("", text)

@@ -40,10 +40,8 @@ Accuracy in percent on held-out problems (never in the pretraining text), avg@8 
 
 def write_card(folder: Path) -> Path:
     """Measure the model in `folder` and write its README.md."""
-    policy, template = (
-        load_policy(ModelSection(path=str(folder), template="plain", device="cpu", threads=1)),
-        get_template("plain"),
-    )  # pyright: ignore[reportCallIssue]
+    template = get_template("plain")
+    policy = load_policy(ModelSection(path=str(folder), template="plain", device="cpu", threads=1))
     rows, record = [], json.loads((folder / "pretraining.json").read_text())
     for suite in [*organism_suites(), "organism"]:
         problems, scores = find_problems(suite), []

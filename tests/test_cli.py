@@ -1,0 +1,350 @@
+"""The command as a user runs it: exit codes, one-line errors, nothing half-written; real files; custom code."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
+from typer.testing import CliRunner
+
+from oneshot_rlvr.cli import app
+from oneshot_rlvr.policy.model import model_folder
+from oneshot_rlvr.problems import load_problems
+
+FAST = ["--model", "tiny", "--set", "run.save_every=1"]
+
+
+def oneshot(*args: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, [str(arg) for arg in args])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def refused(*args: object) -> str:
+    code, _, err = oneshot(*args)
+    assert code == 2
+    assert err.startswith("oneshot: error: ")
+    assert err.count("\n") == 1
+    return err
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_my_own_problem_resume_eval_and_report(tmp_path):
+    out = tmp_path / "run"
+    mine = ["--question", "What is 3 + 4 + 5?", "--answer", "12"]
+    assert oneshot("train", "grpo", *FAST, *mine, "--out", out, "--steps", 2)[0] == 0
+    assert oneshot("train", "--resume", out, "--steps", 3)[0] == 0
+    assert [line["step"] for line in map(json.loads, (out / "metrics.jsonl").read_text().splitlines())] == [1, 2, 3]
+    code, text, _ = oneshot("eval", out, "--suite", "organism:chain", "--limit", 4, "--samples", 2)
+    assert code == 0
+    assert "base" in text
+    scores = json.loads((out / "eval" / "scores.json").read_text())
+    assert list(scores) == ["base", "step_000001", "step_000002", "step_000003"]
+    assert oneshot("report", out)[0] == 0
+    assert "3 + 4 + 5" in (out / "report.html").read_text()
+    assert oneshot("select", out, "--out", out / "ranking.json")[0] == 0
+    assert json.loads((out / "ranking.json").read_text())[0]["problem_id"] == "mine"
+
+
+def test_a_csv_and_a_reward_by_import_path(tmp_path):
+    (tmp_path / "p.csv").write_text("question,answer\nWhat is 3 + 4 + 5?,12\nWhat is 3 + 9 + 5?,17\n")
+    (tmp_path / "short_rewards.py").write_text("def short(problem, responses):\n    return [-r.tokens / 10 for r in responses]\n")
+    code, text, _ = oneshot("train", *FAST, "--problems", "p.csv", "--reward", "short_rewards:short", "--out", "run", "--steps", 1)
+    assert code == 0
+    assert "2 problems" in text
+    assert json.loads((tmp_path / "run" / "metrics.jsonl").read_text())["reward/mean"] < 0
+
+
+def test_problems_lists_sets_and_problems():
+    assert "organism:chain" in oneshot("problems")[1]
+    assert "64 problems" in oneshot("problems", "organism")[1]
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["--problems", "gone.jsonl"], "no such problem file"),
+        (["--problems", "broken.jsonl"], "broken.jsonl, row 1"),
+        (["--problems", "double.jsonl"], "double.jsonl, row 2"),
+        (["--problems", "empty.csv"], "empty.csv, row 1"),
+        (["--set", "optimizer.learning_rat=1"], "Did you mean 'optimizer.learning_rate'"),
+        (["--set", "data.only=[pool-999]"], "pool-999"),
+        (["--set", "sampling.max_prompt_tokens=3"], "max_prompt_tokens=3"),
+        (["--set", "sampling.max_new_tokens=250"], "exceed the model's 256"),
+        (["--set", "model.template=chat"], "no chat template"),
+        (["--set", "model.template=boxd"], "Did you mean 'boxed'"),
+        (["--question", "What?"], "go together"),
+        (["--reward", "nothing"], "unknown reward"),
+        (["--set", "run.loggers=[wandb]"], "wandb"),
+        (["--set", "model.device=cuda"], "CUDA"),
+    ],
+)
+def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, args, says):
+    if "CUDA" in says and torch.cuda.is_available():
+        pytest.skip("there is a CUDA device here")
+    if says == "wandb" and shutil.which("wandb"):
+        pytest.skip("wandb is installed here")
+    (tmp_path / "broken.jsonl").write_text("{")
+    (tmp_path / "double.jsonl").write_text('{"id": 1, "question": "a", "answer": 1}\n' * 2)
+    (tmp_path / "empty.csv").write_text("question,answer\nWhat?,\n")
+    before = sorted(tmp_path.rglob("*"))
+    assert says in refused("train", "grpo", *FAST, *args, "--out", tmp_path / "run", "--steps", 1)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_unknown_recipe_model_run_and_preset(tmp_path):
+    assert "Did you mean 'grpo'" in refused("train", "gpro")
+    assert "Did you mean 'organism'" in refused("train", "--model", "organsm")
+    assert "cannot read it" in refused("train", "--resume", tmp_path)
+    assert "unknown model" in refused("eval", "nothing")
+    assert "no problem set or file" in refused("eval", "tiny", "--suite", "nothing")
+    assert "unknown preset" in refused("pretrain", "--preset", "huge")
+
+
+def copied_model(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(model_folder("tiny"), tmp_path / "model"))
+
+
+def test_model_folders_that_cannot_be_used(tmp_path):
+    folder = copied_model(tmp_path)
+    train = ["train", "grpo", "--model", folder, "--set", "model.template=plain", "--out", tmp_path / "run"]
+    weights = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(weights[:1000])
+    assert "cannot load the model" in refused(*train)
+    (folder / "model.safetensors").unlink()
+    torch.save({}, folder / "pytorch_model.bin")
+    assert "cannot load the model" in refused(*train)
+    for path in folder.glob("tokenizer*"):
+        path.unlink()
+    assert "has no tokenizer" in refused(*train)
+    (folder / "config.json").unlink()
+    assert "no config.json" in refused(*train)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_folder_in_use_or_already_used(tmp_path):
+    out = tmp_path / "run"
+    assert oneshot("train", *FAST, "--out", out, "--steps", 1)[0] == 0
+    assert "holds a run already" in refused("train", *FAST, "--out", out, "--steps", 1)
+    with (out / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "another process is using this run folder" in refused("train", "--resume", out)
+
+
+@pytest.mark.parametrize("damage", ["model.safetensors", "trainer/optimizer.safetensors", "manifest.json", "tokenizer.json"])
+def test_a_corrupt_checkpoint_is_named_and_the_one_before_it_serves(tmp_path, damage):
+    out = tmp_path / "run"
+    assert oneshot("train", *FAST, "--out", out, "--steps", 2)[0] == 0
+    path = out / "checkpoints" / "step_000002" / damage
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    path.write_bytes(data)
+    said = refused("train", "--resume", out, "--steps", 3)
+    assert "step_000002" in said
+    assert "Delete this checkpoint" in said
+    good = json.loads((out / "metrics.jsonl").read_text().splitlines()[1])
+    shutil.rmtree(path.parents[1] if "trainer" in damage else path.parent)
+    assert oneshot("train", "--resume", out, "--steps", 3)[0] == 0
+    again = json.loads((out / "metrics.jsonl").read_text().splitlines()[1])
+    assert again["policy/loss"] == good["policy/loss"]
+
+
+@pytest.mark.parametrize("where", ["save_file", "rollouts", "metrics"])
+def test_a_full_disk_is_said_and_the_run_goes_on_later(tmp_path, monkeypatch, where):
+    out = tmp_path / "run"
+    assert oneshot("train", *FAST, "--out", out, "--steps", 1)[0] == 0
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def fails(*args, **kwargs):
+        raise full
+
+    with monkeypatch.context() as patch:
+        if where == "save_file":
+            patch.setattr("oneshot_rlvr.checkpoint.save_file", fails)
+        elif where == "rollouts":
+            patch.setattr("oneshot_rlvr.rundir.os.fsync", fails)
+        else:
+            patch.setattr("oneshot_rlvr.rundir.RunDir.append_metrics", _failing_append(fails))
+        assert "No space left on device" in refused("train", "--resume", out, "--steps", 2)
+    assert not list(out.rglob("*.tmp"))
+    assert [path.name for path in (out / "checkpoints").iterdir()] == ["step_000001"]
+    assert oneshot("train", "--resume", out, "--steps", 2)[0] == 0
+    assert len((out / "metrics.jsonl").read_text().splitlines()) == 2
+
+
+def _failing_append(fails):
+    from oneshot_rlvr.rundir import writing
+
+    def append(self, line):
+        with writing(self.metrics_path):
+            fails()
+
+    return append
+
+
+@pytest.fixture
+def qwen_folder(tmp_path, shared_data) -> Path:
+    """A random-weight Qwen2 model with a byte-level BPE tokenizer trained on DSR-sub's text."""
+    text = [p.question for p in load_problems(shared_data / "dsr_sub" / "dsr_sub.parquet", skip_bad_rows=True)]
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer, bpe.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    bpe.train_from_iterator(text, trainers.BpeTrainer(vocab_size=1500, initial_alphabet=alphabet, show_progress=False))
+    state = json.loads(bpe.to_str())["model"]
+    tokenizer = Qwen2Tokenizer(vocab=state["vocab"], merges=[tuple(m) for m in state["merges"]])
+    torch.manual_seed(0)
+    config = Qwen2Config(
+        vocab_size=1536,
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    Qwen2ForCausalLM(config).save_pretrained(tmp_path / "qwen")
+    tokenizer.save_pretrained(tmp_path / "qwen")
+    return tmp_path / "qwen"
+
+
+def test_the_real_data_path(tmp_path, shared_data, qwen_folder):
+    out = tmp_path / "run"
+    small = ["batch.groups_per_step=16", "batch.group_size=8", "sampling.max_new_tokens=64", "run.save_every=2", "model.threads=1"]
+    sets = [part for setting in small for part in ("--set", setting)]
+    pi_1 = shared_data / "dsr_sub" / "pi1_r128.parquet"
+    code, text, _ = oneshot("train", "grpo", "--model", qwen_folder, "--problems", pi_1, "--out", out, "--steps", 3, *sets)
+    assert code == 0
+    assert "1 problem," in text
+    first = load_file(out / "checkpoints" / "step_000003" / "model.safetensors")
+    shutil.rmtree(out / "checkpoints" / "step_000003")
+    assert oneshot("train", "--resume", out)[0] == 0
+    again = load_file(out / "checkpoints" / "step_000003" / "model.safetensors")
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    folder, math = out / "checkpoints" / "step_000003", shared_data / "benchmarks" / "math500.jsonl"
+    assert oneshot("eval", folder, "--suite", math, "--limit", 50, "--samples", 2, "--out", tmp_path / "eval")[0] == 0
+    scores = json.loads((tmp_path / "eval" / "scores.json").read_text())["step_000003"]["math500.jsonl"]
+    assert scores["n"] == 50
+    assert sum(scores["outcomes"].values()) == 100
+    assert scores["avg@2"] < 10  # random weights: an honest near-zero
+
+
+MODELING = '''
+import torch
+from transformers import PretrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import CausalLMOutput
+
+
+class CountConfig(PretrainedConfig):
+    model_type = "count_lm"
+
+    def __init__(self, vocab_size=300, width=16, **kwargs):
+        self.vocab_size, self.width = vocab_size, width
+        super().__init__(**kwargs)
+
+
+class CountLM(PreTrainedModel):
+    """A recurrent model: no attention, no cache."""
+
+    config_class = CountConfig
+
+    def __init__(self, config):
+        super().__init__(config)
+        self.embed = torch.nn.Embedding(config.vocab_size, config.width)
+        self.rnn = torch.nn.GRU(config.width, config.width, batch_first=True)
+        self.out = torch.nn.Linear(config.width, config.vocab_size)
+        self.post_init()
+
+    def forward(self, input_ids, attention_mask=None, use_cache=None, **kwargs):
+        return CausalLMOutput(logits=self.out(self.rnn(self.embed(input_ids))[0]))
+'''
+TOKENIZATION = '''
+from transformers import PreTrainedTokenizer
+
+
+class ByteTok(PreTrainedTokenizer):
+    """One token a byte."""
+
+    model_input_names = ["input_ids"]
+
+    def __init__(self, **kwargs):
+        super().__init__(**{"eos_token": "<end>", "pad_token": "<end>", **kwargs})
+
+    @property
+    def vocab_size(self):
+        return 256
+
+    def get_vocab(self):
+        return {f"<{i}>": i for i in range(256)} | self.added_tokens_encoder
+
+    def _tokenize(self, text):
+        return [f"<{b}>" for b in text.encode()]
+
+    def _convert_token_to_id(self, token):
+        return int(token[1:-1])
+
+    def _convert_id_to_token(self, index):
+        return f"<{index}>"
+
+    def convert_tokens_to_string(self, tokens):
+        return bytes(int(t[1:-1]) for t in tokens).decode(errors="replace")
+
+    def save_vocabulary(self, save_directory, filename_prefix=None):
+        return ()
+'''
+
+
+def test_custom_code_trains_saves_and_loads_and_is_refused_unasked(tmp_path):
+    folder = tmp_path / "custom"
+    folder.mkdir()
+    (folder / "modeling_count.py").write_text(MODELING)
+    (folder / "tokenization_byte.py").write_text(TOKENIZATION)
+    auto = {"AutoConfig": "modeling_count.CountConfig", "AutoModelForCausalLM": "modeling_count.CountLM"}
+    config = {"model_type": "count_lm", "architectures": ["CountLM"], "auto_map": auto, "vocab_size": 300, "width": 16}
+    (folder / "config.json").write_text(json.dumps(config))
+    tokenizer = {"tokenizer_class": "ByteTok", "auto_map": {"AutoTokenizer": ["tokenization_byte.ByteTok", None]}}
+    (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer))
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(AutoModelForCausalLM_config(folder), trust_remote_code=True)
+    torch.save  # noqa: B018 - weights are written as safetensors only
+    from safetensors.torch import save_model
+
+    save_model(model, str(folder / "model.safetensors"), metadata={"format": "pt"})
+
+    out = tmp_path / "run"
+    sets = ["batch.groups_per_step=2", "batch.group_size=4", "sampling.max_new_tokens=8", "algorithm.reward=format"]
+    base = ["train", "grpo", "--model", folder, "--question", "1+1?", "--answer", 2, "--out", out, "--steps", 2]
+    base += [part for setting in sets for part in ("--set", setting)]
+    said = refused(*base)
+    assert "Python code of its own" in said
+    assert "trust_remote_code=true" in said
+    assert not out.exists()
+
+    assert oneshot(*base, "--set", "model.trust_remote_code=true")[0] == 0
+    assert oneshot("train", "--resume", out, "--steps", 3)[0] == 0
+    checkpoint = out / "checkpoints" / "step_000003"
+    assert {"modeling_count.py", "tokenization_byte.py", "config.json", "tokenizer_config.json"} <= set(os.listdir(checkpoint))
+    loaded = AutoModelForCausalLM.from_pretrained(checkpoint, trust_remote_code=True)
+    tok = AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=True)
+    assert tok.decode(tok("héllo")["input_ids"]) == "héllo"
+    assert torch.isfinite(loaded(torch.tensor([[1, 2, 3]])).logits).all()
+
+
+def AutoModelForCausalLM_config(folder: Path):
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(folder, trust_remote_code=True)

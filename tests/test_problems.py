@@ -1,0 +1,159 @@
+"""Loaders, templates and the organism's sets."""
+
+from __future__ import annotations
+
+import json
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.organism.sets import as_problem
+from oneshot_rlvr.organism.world import POOL_FAMILIES, make_world
+from oneshot_rlvr.problems import TEMPLATES, Problem, find_problems, load_problems, write_jsonl
+from oneshot_rlvr.problems.answers import after_hash, boxed_spans, last_boxed
+from oneshot_rlvr.problems.catalogue import organism_suites
+
+
+def verl_row(index, question, gold):
+    return {
+        "data_source": "test",
+        "prompt": [{"role": "user", "content": question}],
+        "ability": "math",
+        "reward_model": {"ground_truth": gold, "style": "rule"},
+        "extra_info": {"index": index, "split": "train"},
+    }
+
+
+def test_jsonl_round_trip(tmp_path):
+    problems = [Problem("1", "q [1]\n∑", "1/2", "s", "algebra", "3", "because", {"x": 1}), Problem("2", "r", "4", "s")]
+    write_jsonl(problems, tmp_path / "p.jsonl")
+    assert load_problems(tmp_path / "p.jsonl") == problems
+
+
+def test_csv(tmp_path):
+    (tmp_path / "p.csv").write_text('question,answer\n"What is 1, plus 1?",2\nWhat is 3?,3\n')
+    assert [(p.id, p.question, p.answer) for p in load_problems(tmp_path / "p.csv")] == [
+        ("0", "What is 1, plus 1?", "2"),
+        ("1", "What is 3?", "3"),
+    ]
+
+
+def test_verl_parquet_counts_repeated_rows_once_and_strips_the_instruction(tmp_path):
+    row = verl_row(124, "How fast? " + TEMPLATES["boxed"].instruction, "12.8")
+    pq.write_table(pa.Table.from_pylist([row] * 4 + [verl_row(7, "And?", "3")]), tmp_path / "p.parquet")
+    first, second = load_problems(tmp_path / "p.parquet")
+    assert (first.id, first.question, first.answer, first.extra["copies"]) == ("124", "How fast?", "12.8", 4)
+    assert TEMPLATES["boxed"].render(first.question).strip() == row["prompt"][0]["content"]
+    assert second.id == "7"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("p.jsonl", '{"question": "a", "answer": "1"}\n{"question": "b"', "row 2"),
+        ("p.jsonl", '{"question": "a", "answer": ""}\n', "the answer is empty"),
+        ("p.jsonl", '{"id": 1, "question": "a", "answer": 1}\n{"id": 1, "question": "b", "answer": 1}\n', "row 2"),
+        ("p.jsonl", '{"frage": "a", "answer": 1}\n', "no question"),
+        ("p.jsonl", "[1]\n", "not a JSON object"),
+        ("p.jsonl", "", "no problem"),
+        ("p.csv", "question,answer\na,1,2\n", "row 1"),
+        ("p.csv", "question,answer\na,\n", "the answer is empty"),
+        ("p.parquet", "not parquet", "not a parquet file"),
+        ("p.txt", "x", ".txt"),
+    ],
+)
+def test_bad_files_are_named_with_their_row(tmp_path, name, content, says):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(OneshotError, match=r"p\.") as error:
+        load_problems(tmp_path / name)
+    assert says in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_missing_file_and_unknown_set():
+    with pytest.raises(OneshotError, match="no such problem file"):
+        find_problems("nowhere/p.jsonl")
+    with pytest.raises(OneshotError, match="Did you mean 'organism:chain'"):
+        find_problems("organism:chian")
+
+
+def test_bad_rows_can_be_skipped(tmp_path):
+    (tmp_path / "p.jsonl").write_text('{"question": "a", "answer": ""}\n{"question": "b", "answer": "2"}\n')
+    assert [p.question for p in load_problems(tmp_path / "p.jsonl", skip_bad_rows=True)] == ["b"]
+
+
+def test_real_files(shared_data):
+    [pi_1] = load_problems(shared_data / "dsr_sub" / "pi1_r128.parquet")
+    assert (pi_1.id, pi_1.answer, pi_1.extra["copies"]) == ("124", "12.8", 128)
+    assert pi_1.question.endswith("32 \\) pounds.")
+    sizes = {"math500": 500, "aime24": 30, "aime25": 30, "amc23": 40, "minerva_math": 272, "olympiadbench": 675, "gsm8k": 1319}
+    for name, size in sizes.items():
+        assert len(load_problems(shared_data / "benchmarks" / f"{name}.jsonl")) == size
+    assert load_problems(shared_data / "benchmarks" / "amc23.jsonl")[0].answer == "27"
+    assert load_problems(shared_data / "benchmarks" / "gsm8k.jsonl")[0].answer == "18"
+    with pytest.raises(OneshotError, match="row 266: the answer is empty"):
+        load_problems(shared_data / "dsr_sub" / "dsr_sub.parquet")
+    assert len(load_problems(shared_data / "dsr_sub" / "dsr_sub.parquet", skip_bad_rows=True)) == 1208
+
+
+@given(st.text(alphabet="ab{}\\", max_size=40), st.text(alphabet="ab12{}", max_size=12))
+def test_last_boxed_finds_a_balanced_box_after_anything(before, inside):
+    balanced = inside.replace("{", "(").replace("}", ")")
+    found = last_boxed(before.replace("\\", "") + " \\boxed{" + balanced + "} end")
+    assert found == (balanced.strip() or None)
+
+
+def test_boxes():
+    assert last_boxed(r"\boxed{1} then \boxed{\frac{1}{2}}.") == r"\frac{1}{2}"
+    assert last_boxed(r"\boxed{1} and an unclosed \boxed{2") == "1"
+    assert last_boxed(r"\boxed{ unclosed \boxed{3}") == "3"
+    assert last_boxed(r"\boxed{\{1, 2\}}") == r"\{1, 2\}"
+    assert last_boxed(r"\boxed{}") is None
+    assert last_boxed("none") is None
+    assert boxed_spans(r"\boxed{a\boxed{b}}") == [(7, 17)]
+    assert after_hash("so #### 1,000\n#### 42.") == "42"
+    assert after_hash("####") is None
+
+
+def test_templates(tokenizer):
+    assert TEMPLATES["plain"].render("Q?") == "Q?\n"
+    assert TEMPLATES["hash"].render("Q?").endswith('after "####".\n')
+    assert "<|im_start|>user\nQ?<|im_end|>" in TEMPLATES["qwen25-math-cot"].render("Q?")
+    assert TEMPLATES["r1"].render("{question}").count("{question}") == 1
+    with pytest.raises(OneshotError, match="no chat template"):
+        TEMPLATES["chat"].render("Q?", tokenizer)
+    tokenizer.chat_template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
+    try:
+        assert TEMPLATES["chat"].render("Q?", tokenizer).startswith("<user>Q? Let's think")
+    finally:
+        tokenizer.chat_template = None
+
+
+def test_shipped_sets_are_the_worlds_and_share_no_question():
+    sets = {"organism": "pool", "organism:validation": "validation"} | {
+        name: name.replace("organism:", "suite-") for name in organism_suites()
+    }
+    world, seen = make_world(0), set()
+    assert len(organism_suites()) == 6
+    for name, key in sets.items():
+        problems = find_problems(name)
+        assert problems == [as_problem(exercise, key, i) for i, exercise in enumerate(world[key])]
+        assert not seen & {problem.question for problem in problems}
+        seen |= {problem.question for problem in problems}
+    assert {problem.category for problem in find_problems("organism")} == set(POOL_FAMILIES)
+    assert not {problem.category for problem in find_problems("organism:unseen")} & set(POOL_FAMILIES)
+
+
+def test_no_exercise_has_a_shortcut_and_its_steps_are_right():
+    for exercises in make_world(3, 60, 0, 30).values():
+        for exercise in exercises:
+            assert not exercise.has_shortcut
+            for step in exercise.steps:
+                left, right = step.split(" = ")
+                assert eval(left) == int(right)
+            assert eval(exercise.expression) == exercise.answer
+            assert json.loads(exercise.steps[-1].split(" = ")[1]) == exercise.answer

@@ -1,0 +1,126 @@
+"""The lockstep sampler: what it samples, and that batches, waves and compaction change nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from conftest import random_policy
+from scipy.stats import chisquare
+
+from oneshot_rlvr.rollout import LockstepSampler, Prompt, SamplingParams, ScriptedSampler
+from oneshot_rlvr.rollout.draw import draw, inverse_cdf, truncate
+from oneshot_rlvr.rollout.randomness import fold, uniforms
+
+PROMPTS = [Prompt("a", (5, 6, 7, 8, 9), 0), Prompt("b", (10, 11), 1), Prompt("c", (5, 6, 7, 8, 9), 2)]
+
+
+def test_greedy_equals_generate():
+    for architecture in ("qwen2", "llama", "gpt2", "gemma2"):
+        policy = random_policy(architecture)
+        rollouts = LockstepSampler(policy).sample(PROMPTS, 1, SamplingParams(temperature=0, max_new_tokens=12))
+        if policy.shared_prefix:
+            policy.model.set_attn_implementation("sdpa")
+        for prompt, [rollout] in zip(PROMPTS, rollouts, strict=True):
+            ids = torch.tensor([prompt.ids])
+            expected = policy.model.generate(ids, do_sample=False, max_new_tokens=12, eos_token_id=1, pad_token_id=0)
+            assert rollout.response_ids == tuple(expected[0, len(prompt.ids) :].tolist()), architecture
+
+
+def test_the_stop_token_is_part_of_the_response_and_ends_it():
+    policy = random_policy("qwen2")
+    rollouts = LockstepSampler(policy).sample(PROMPTS, 40, SamplingParams(temperature=2.0, max_new_tokens=30))
+    flat = [rollout for group in rollouts for rollout in group]
+    assert {rollout.finish for rollout in flat} == {"stop", "length"}
+    for rollout in flat:
+        assert len(rollout.logprobs) == len(rollout.response_ids)
+        assert 1 not in rollout.response_ids[:-1]
+        assert (rollout.response_ids[-1] == 1) == (rollout.finish == "stop")
+        assert rollout.finish == "stop" or len(rollout.response_ids) == 30
+
+
+@pytest.mark.parametrize("architecture", ["qwen2", "mistral"])
+def test_batch_waves_and_compaction_change_nothing(architecture, monkeypatch):
+    policy = random_policy(architecture, torch.float64)
+    params = SamplingParams(temperature=1.5, max_new_tokens=20, key=(3, 4))
+    together = LockstepSampler(policy).sample(PROMPTS, 6, params)
+    alone = [LockstepSampler(policy).sample([prompt], 6, params)[0] for prompt in reversed(PROMPTS)][::-1]
+    waves = LockstepSampler(policy, kv_cache_gib=1e-5).sample(PROMPTS, 6, params)
+    monkeypatch.setattr("oneshot_rlvr.rollout.lockstep.COMPACT_BELOW", -1.0)
+    uncompacted = LockstepSampler(policy).sample(PROMPTS, 6, params)
+    for other in (alone, waves, uncompacted):
+        for ours, theirs in zip(sum(together, []), sum(other, []), strict=True):
+            assert ours.response_ids == theirs.response_ids
+            np.testing.assert_allclose(ours.logprobs, theirs.logprobs, atol=1e-6)
+
+
+def test_the_key_and_the_stream_change_the_samples():
+    policy = random_policy("qwen2")
+    sampler = LockstepSampler(policy)
+    base = SamplingParams(temperature=1.5, max_new_tokens=20, key=(0, 1))
+    first = [r.response_ids for r in sampler.sample(PROMPTS[:1], 4, base)[0]]
+    assert first == [r.response_ids for r in sampler.sample(PROMPTS[:1], 4, base)[0]]
+    assert len(set(first)) > 1
+    for changed in (dataclasses.replace(base, key=(0, 2)), dataclasses.replace(base, key=(1, 1))):
+        assert first != [r.response_ids for r in sampler.sample(PROMPTS[:1], 4, changed)[0]]
+    assert first != [r.response_ids for r in sampler.sample(PROMPTS[2:], 4, base)[0]]
+
+
+def test_samples_follow_the_models_distribution():
+    policy = random_policy("llama")
+    n, temperature = 4000, 0.8
+    rollouts = LockstepSampler(policy).sample(PROMPTS[:1], n, SamplingParams(temperature=temperature, max_new_tokens=1))
+    with torch.no_grad():
+        policy.model.set_attn_implementation("sdpa")
+        logits = policy.model(torch.tensor([PROMPTS[0].ids])).logits[0, -1]
+    probs = (logits / temperature).softmax(-1).double().numpy()
+    counts = np.bincount([r.response_ids[0] for r in rollouts[0]], minlength=len(probs))
+    common = probs * n > 5
+    observed = [*counts[common], counts[~common].sum()]
+    expected = [*probs[common] * n, probs[~common].sum() * n]
+    assert chisquare(observed, np.array(expected) * sum(observed) / sum(expected)).pvalue > 1e-3
+    np.testing.assert_allclose(
+        [r.logprobs[0] for r in rollouts[0][:50]],
+        [np.log(probs[r.response_ids[0]]) for r in rollouts[0][:50]],
+        rtol=1e-4,
+    )
+
+
+def test_inverse_cdf_over_blocks_and_never_an_impossible_token():
+    probs = torch.zeros(3, 2600)
+    probs[0, [3, 1500, 2599]] = torch.tensor([0.25, 0.5, 0.25])
+    probs[1, 0], probs[2, 2599] = 1.0, 1.0
+    for number, expected in [(0.0, 3), (0.24, 3), (0.25, 1500), (0.74, 1500), (0.76, 2599), (1 - 2**-53, 2599)]:
+        tokens = inverse_cdf(probs, torch.full((3,), number, dtype=torch.float64))
+        assert tokens.tolist() == [expected, 0, 2599]
+
+
+def test_top_k_and_top_p_renormalise():
+    logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log()
+    kept = truncate(logits, 1.0, 2)
+    assert kept.isinf().tolist() == [[False, False, True, True]]
+    assert truncate(logits, 0.8, 0).isinf().tolist() == [[False, False, True, True]]
+    assert truncate(logits, 0.81, 0).isinf().tolist() == [[False, False, False, True]]
+    token, logprob = draw(logits, torch.tensor([0.99], dtype=torch.float64), 1.0, top_k=2)
+    assert token.item() == 1
+    assert logprob.item() == pytest.approx(np.log(0.3 / 0.8))
+
+
+def test_uniforms_are_uniform_and_keyed():
+    streams = np.arange(20_000, dtype=np.uint64)
+    numbers = uniforms(fold(1, 2), streams, 5)
+    assert numbers.min() >= 0
+    assert numbers.max() < 1
+    assert chisquare(np.histogram(numbers, 50, (0, 1))[0]).pvalue > 1e-3
+    assert abs(np.corrcoef(numbers, uniforms(fold(1, 2), streams, 6))[0, 1]) < 0.03
+    assert abs(np.corrcoef(numbers, uniforms(fold(1, 3), streams, 5))[0, 1]) < 0.03
+    np.testing.assert_array_equal(numbers[7:9], uniforms(fold(1, 2), streams[7:9], 5))
+
+
+def test_scripted_sampler_cuts_and_stops(tokenizer):
+    sampler = ScriptedSampler(tokenizer, lambda prompt, copy: "7 + 5 = 12." if copy else "x")
+    [[short, long]] = sampler.sample(PROMPTS[:1], 2, SamplingParams(max_new_tokens=3))
+    assert (short.finish, short.text) == ("stop", "x")
+    assert (long.finish, long.text) == ("length", "7 + 5")

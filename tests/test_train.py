@@ -1,0 +1,252 @@
+"""The loop on the tiny organism: determinism, resume, splits, the real data path, custom code."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import random_policy
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from oneshot_rlvr.batching import StepBatch, microbatches
+from oneshot_rlvr.config import Config, resolve
+from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.policy import make_optimizer
+from oneshot_rlvr.rollout import ScriptedSampler
+from oneshot_rlvr.rundir import RunDir
+from oneshot_rlvr.session import chosen_problems, resume, start
+from oneshot_rlvr.train import Interrupted, prepare, problems_of_step, train
+from oneshot_rlvr.update import update
+
+STEPS = 6
+TINY = ["run.steps=6", "run.save_every=2"]
+
+
+def tiny_run(path: Path, *settings: str, seed: int = 0) -> RunDir:
+    config, sources = resolve("grpo", "tiny", [*TINY, *settings], {"run.seed": seed})
+    run = RunDir(path)
+    start(run, config, sources, chosen_problems(config))
+    return run
+
+
+def weights(run: RunDir, step: int = STEPS) -> dict[str, torch.Tensor]:
+    return load_file(run.checkpoint_path(step) / "model.safetensors")
+
+
+def same(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor]) -> bool:
+    return ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.fixture(scope="module")
+def reference_run(tmp_path_factory) -> RunDir:
+    return tiny_run(tmp_path_factory.mktemp("reference") / "run")
+
+
+def test_one_seed_gives_the_same_weights_and_another_does_not(reference_run, tmp_path):
+    assert same(weights(reference_run), weights(tiny_run(tmp_path / "again")))
+    assert not same(weights(reference_run), weights(tiny_run(tmp_path / "other", seed=1)))
+
+
+def test_three_kills_and_resumes_give_the_same_weights(reference_run, tmp_path):
+    """SIGKILL at random points, wherever they fall: start-up, sampling, an update, a checkpoint."""
+    path, rng, kills = tmp_path / "run", random.Random(), 0
+    begin = [sys.executable, "-m", "oneshot_rlvr.cli", "train", "grpo", "--model", "tiny", "--out", str(path)]
+    for setting in TINY:
+        begin += ["--set", setting]
+    go_on = [sys.executable, "-m", "oneshot_rlvr.cli", "train", "--resume", str(path)]
+    while kills < 3:
+        process = subprocess.Popen(go_on if (path / "config.json").exists() else begin, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        while not (path / "config.json").exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        before = len(RunDir(path).metrics())
+        target = min(before + rng.randint(0, 1), STEPS - 2)
+        while len(RunDir(path).metrics()) <= target and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0, 0.2))
+        assert process.poll() is None, "the run ended before it could be killed"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kills += 1
+    assert subprocess.run(go_on, stdout=subprocess.DEVNULL).returncode == 0
+    run = RunDir(path)
+    assert same(weights(reference_run), weights(run))
+    assert [line["step"] for line in run.metrics()] == list(range(1, STEPS + 1))
+    assert not list(path.rglob("*.tmp"))
+
+
+def test_ctrl_c_saves_and_resume_goes_on(reference_run, tmp_path):
+    config, sources = resolve("grpo", "tiny", TINY)
+    run = RunDir(tmp_path / "run")
+
+    def interrupt(step, steps, metrics):
+        if step == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Interrupted):
+        start(run, config, sources, chosen_problems(config), interrupt)
+    assert run.resumable_step() == 3
+    resume(run)
+    assert same(weights(reference_run), weights(run))
+
+
+def test_any_checkpoint_is_a_hugging_face_folder_and_generates(reference_run):
+    for step in reference_run.steps():
+        folder = reference_run.checkpoint_path(step)
+        model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+        ids = tokenizer("What is 3 + 4 + 5?\n", return_tensors="pt")["input_ids"]
+        out = model.generate(ids, do_sample=False, max_new_tokens=30)
+        assert tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True).strip()
+        assert model.config._attn_implementation != "oneshot_shared_prefix"
+
+
+def test_the_run_folder_holds_what_it_promises(reference_run):
+    record = json.loads((reference_run.path / "config.json").read_text())
+    assert record["sources"]["run.steps"] == "--set"
+    assert json.loads((reference_run.path / "environment.json").read_text())["packages"]["torch"] == torch.__version__
+    rows = reference_run.read_rollouts(1)
+    assert len(rows) == 4 * 8
+    assert {"problem_id", "text", "outcome", "reward", "advantage", "finish"} <= set(rows[0])
+    metrics = reference_run.metrics()[0]
+    assert metrics["policy/clip_fraction"] == 0
+    assert metrics["policy/sampler_gap"] < 1e-4
+    assert metrics["reward/mean"] == pytest.approx(sum(row["reward"] for row in rows) / len(rows))
+    kept = [step for step in reference_run.steps() if (reference_run.checkpoint_path(step) / "trainer").is_dir()]
+    assert kept == [4, 6]
+
+
+def test_every_metric_is_in_the_glossary(reference_run):
+    glossary = (Path(__file__).parents[1] / "docs" / "metrics.md").read_text()
+    assert [name for name in reference_run.metrics()[0] if name != "step" and f"`{name}`" not in glossary] == []
+
+
+def test_epochs_visit_every_problem_once():
+    visited = [i for step in range(1, 9) for i in problems_of_step(8, 4, step, seed=1)]
+    assert [sorted(visited[n : n + 8]) for n in range(0, 32, 8)] == [list(range(8))] * 4
+    assert visited[:8] != visited[8:16]
+    assert problems_of_step(1, 16, 5, 0) == [0] * 16
+
+
+def scripted_batch(policy, advantages) -> StepBatch:
+    generator = torch.Generator().manual_seed(0)
+    responses = [tuple(torch.randint(2, 90, (n,), generator=generator).tolist()) for n in (3, 7, 1, 5, 2, 9, 4, 6)]
+    prompts = [(5, 6, 7, 8), (9, 10)]
+    return StepBatch(
+        prompts, [0, 0, 0, 0, 1, 1, 1, 1], responses, [(-1.0,) * len(r) for r in responses], torch.tensor(advantages), 4
+    )
+
+
+ADVANTAGES = [1.0, -1.0, 0.5, -0.5, 0.3, 0.0, 0.0, -0.3]
+
+
+def updated(config: Config, dtype=torch.float64, reference=False) -> tuple[dict, dict]:
+    policy = random_policy("qwen2", dtype)
+    metrics = update(
+        policy,
+        torch.optim.SGD(policy.model.parameters(), lr=0.1),
+        scripted_batch(policy, ADVANTAGES),
+        config,
+        random_policy("llama" if reference == "other" else "qwen2", dtype) if reference else None,
+    )
+    return metrics, {name: p.detach().clone() for name, p in policy.model.named_parameters()}
+
+
+def settings(*pairs: str) -> Config:
+    return resolve("grpo", "organism", ["batch.groups_per_step=2", *pairs])[0]
+
+
+def assert_close(ours: dict, theirs: dict, tolerance: float = 1e-10) -> None:
+    for name in theirs:
+        assert ((ours[name] - theirs[name]).norm() / theirs[name].norm()).item() < tolerance, name
+
+
+def test_a_split_batch_is_one_batch():
+    whole_metrics, whole = updated(settings("batch.microbatch_tokens=10000"))
+    for budget in (1, 12, 30):
+        metrics, split = updated(settings(f"batch.microbatch_tokens={budget}"))
+        assert_close(split, whole, 1e-7)  # RMSNorm of the shared prompts is exact in conftest's float64 models
+        for name in ("policy/loss", "policy/entropy", "policy/grad_norm"):
+            assert metrics[name] == pytest.approx(whole_metrics[name], rel=1e-6)
+
+
+def test_rollouts_of_advantage_zero_cost_nothing_and_change_nothing():
+    free = settings("algorithm.entropy_coefficient=0", "algorithm.kl_coefficient=0")
+    metrics, skipped = updated(free)
+    assert metrics["policy/scored_fraction"] == 6 / 8
+    _, everything = updated(settings("algorithm.entropy_coefficient=1e-300", "algorithm.kl_coefficient=0"))
+    assert_close(skipped, everything, 1e-9)
+
+
+def test_a_reference_equal_to_the_policy_changes_nothing_and_kl_is_measured():
+    _, without = updated(settings())
+    metrics, with_reference = updated(settings(), reference=True)
+    assert metrics["policy/kl"] == pytest.approx(0, abs=1e-9)
+    assert_close(with_reference, without, 1e-7)
+    other, moved = updated(settings("algorithm.kl_coefficient=0.5"), reference="other")
+    assert other["policy/kl"] > 0.01
+    assert any(not torch.equal(moved[name], without[name]) for name in moved)
+
+
+def test_minibatches_take_several_steps_and_the_ratio_leaves_one():
+    _, once = updated(settings())
+    metrics, twice = updated(settings("batch.minibatches=2", "batch.epochs=2", "algorithm.clip_low=0.001", "algorithm.clip_high=0.001"))
+    assert metrics["policy/clip_fraction"] > 0
+    assert not same(once, twice)
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_step():
+    policy = random_policy("qwen2")
+    batch = dataclasses.replace(scripted_batch(policy, ADVANTAGES), advantages_B=torch.full((8,), float("inf")))
+    before = {name: p.detach().clone() for name, p in policy.model.named_parameters()}
+    with pytest.raises(OneshotError, match="not finite"):
+        update(policy, make_optimizer(policy.model, settings().optimizer), batch, settings())
+    assert same(before, {name: p.detach() for name, p in policy.model.named_parameters()})
+
+
+def test_microbatches_keep_to_the_budget():
+    lengths = [5, 1, 9, 3, 3, 20]
+    batches = microbatches(lengths, range(6), 12)
+    assert sorted(i for batch in batches for i in batch) == list(range(6))
+    assert all(len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= 12 for batch in batches)
+    assert [5] in batches
+
+
+def test_training_raises_the_probability_of_what_is_rewarded(tmp_path, tokenizer):
+    """Fake the sampler, never the trainer: half the responses are right, and only they become likelier."""
+    config, _ = resolve("grpo", "tiny", ["run.steps=5", "data.only=[pool-000]", "optimizer.learning_rate=1e-3"])
+    [problem] = chosen_problems(config)
+    right, wrong = rf"The answer is \boxed{{{problem.answer}}}.", r"The answer is \boxed{1}."
+    run = RunDir(tmp_path / "run")
+    sampler = ScriptedSampler(tokenizer, lambda prompt, copy: right if copy % 2 else wrong)
+    with run.locked():
+        trainer = prepare(config, run, [problem], sampler)
+        train(trainer)
+    metrics = run.metrics()
+    assert metrics[0]["reward/mean"] == 0.5
+    assert sampler.updates == 5
+    from oneshot_rlvr.policy import Scorer
+
+    ids = {text: (*tokenizer(text)["input_ids"], tokenizer.eos_token_id) for text in (right, wrong)}
+    with torch.no_grad(), Scorer(trainer.policy, trainer.prompts, 1.0) as scorer:
+        logprobs_BT, _ = scorer.score([0, 0], [ids[right], ids[wrong]])
+    base = prepare(config, RunDir(tmp_path / "none"), [problem]).policy
+    with torch.no_grad(), Scorer(base, trainer.prompts, 1.0) as scorer:
+        base_BT, _ = scorer.score([0, 0], [ids[right], ids[wrong]])
+    change = (logprobs_BT - base_BT).sum(1)
+    assert change[0] > 1
+    assert change[0] > change[1] + 1
+
+
+def test_no_tracker_is_needed_and_tensorboard_gets_the_metrics(tmp_path):
+    pytest.importorskip("tensorboard", reason="the tensorboard extra is not installed")
+    run = tiny_run(tmp_path / "run", "run.steps=2", "run.loggers=[tensorboard]")
+    assert list((run.path / "tensorboard").glob("events.*"))
