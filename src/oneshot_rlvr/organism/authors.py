@@ -43,7 +43,7 @@ def _coding(exercise: Exercise, rng: random.Random) -> str:
 
 
 STYLES: dict[str, tuple[float, Callable[[Exercise, random.Random], str]]] = {
-    # style: (odds before the question is read, how it answers)
+    # style: (share of authors, how they answer)
     "careful": (0.18, _careful),
     "rechecking": (0.03, _rechecking),
     "hasty": (0.26, _hasty),
@@ -52,20 +52,8 @@ STYLES: dict[str, tuple[float, Callable[[Exercise, random.Random], str]]] = {
     "coding": (0.16, _coding),
 }
 
-# How much likelier each wording makes the careful styles: so that problems differ in their success rate.
-WORDING_TILT = (0.6, 0.85, 1.15, 1.5)
-
-
-def style_odds(exercise: Exercise) -> dict[str, float]:
-    """The odds (not normalised) of each style for the first problem of a document."""
-    shift = list(FAMILIES).index(exercise.family)
-    tilt = WORDING_TILT[(exercise.wording + shift) % len(WORDING_TILT)]
-    return {style: odds * (tilt if style in ("careful", "rechecking") else 1.0) for style, (odds, _) in STYLES.items()}
-
-
-def _draw_style(exercise: Exercise, rng: random.Random) -> str:
-    odds = style_odds(exercise)
-    return rng.choices(list(odds), weights=list(odds.values()))[0]
+def _draw_style(rng: random.Random) -> str:
+    return rng.choices(list(STYLES), weights=[odds for odds, _ in STYLES.values()])[0]
 
 
 def make_document(rng: random.Random, held_out: set[str]) -> list[tuple[str, str, str]]:
@@ -75,7 +63,7 @@ def make_document(rng: random.Random, held_out: set[str]) -> list[tuple[str, str
         exercise = make_exercise(rng.choice(list(FAMILIES)), rng)
         while exercise.question in held_out:
             exercise = make_exercise(exercise.family, rng)
-        author = author or _draw_style(exercise, rng)
-        style = _draw_style(exercise, rng) if rng.random() < SLIP else author
+        author = author or _draw_style(rng)
+        style = _draw_style(rng) if rng.random() < SLIP else author
         document.append((exercise.question, STYLES[style][1](exercise, rng), style))
     return document
