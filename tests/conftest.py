@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -25,7 +26,7 @@ from oneshot_rlvr.policy.support import shared_prefix_problem
 torch.set_num_threads(1)
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
-COMMON = {"vocab_size": 96, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+COMMON: dict[str, Any] = {"vocab_size": 96, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 CONFIGS = {
     "qwen2": Qwen2Config(**COMMON, intermediate_size=48, num_key_value_heads=2, eos_token_id=1),
     "llama": LlamaConfig(**COMMON, intermediate_size=48, num_key_value_heads=4, eos_token_id=1),

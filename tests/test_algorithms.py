@@ -122,7 +122,13 @@ def test_losses_of_parts_add_up_to_the_loss_of_the_whole():
 
     def loss(rows):
         return policy_loss(
-            logprobs[rows], old[rows], advantages[rows], entropy[rows], mask[rows], int(mask.sum()), entropy_coefficient=0.3
+            logprobs[rows],
+            old[rows],
+            advantages[rows],
+            entropy[rows],
+            mask[rows],
+            int(mask.sum()),
+            entropy_coefficient=0.3,
         ).loss
 
     torch.testing.assert_close(loss(slice(0, 2)) + loss(slice(2, 6)), loss(slice(0, 6)))

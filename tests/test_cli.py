@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoModelForCausalLM, AutoTokenizer, Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 from typer.testing import CliRunner
 
 from oneshot_rlvr.cli import app
@@ -62,8 +62,12 @@ def test_my_own_problem_resume_eval_and_report(tmp_path):
 
 def test_a_csv_and_a_reward_by_import_path(tmp_path):
     (tmp_path / "p.csv").write_text("question,answer\nWhat is 3 + 4 + 5?,12\nWhat is 3 + 9 + 5?,17\n")
-    (tmp_path / "short_rewards.py").write_text("def short(problem, responses):\n    return [-r.tokens / 10 for r in responses]\n")
-    code, text, _ = oneshot("train", *FAST, "--problems", "p.csv", "--reward", "short_rewards:short", "--out", "run", "--steps", 1)
+    (tmp_path / "short_rewards.py").write_text(
+        "def short(problem, responses):\n    return [-r.tokens / 10 for r in responses]\n"
+    )
+    code, text, _ = oneshot(
+        "train", *FAST, "--problems", "p.csv", "--reward", "short_rewards:short", "--out", "run", "--steps", 1
+    )
     assert code == 0
     assert "2 problems" in text
     assert json.loads((tmp_path / "run" / "metrics.jsonl").read_text())["reward/mean"] < 0
@@ -145,7 +149,9 @@ def test_a_run_folder_in_use_or_already_used(tmp_path):
         assert "another process is using this run folder" in refused("train", "--resume", out)
 
 
-@pytest.mark.parametrize("damage", ["model.safetensors", "trainer/optimizer.safetensors", "manifest.json", "tokenizer.json"])
+@pytest.mark.parametrize(
+    "damage", ["model.safetensors", "trainer/optimizer.safetensors", "manifest.json", "tokenizer.json"]
+)
 def test_a_corrupt_checkpoint_is_named_and_the_one_before_it_serves(tmp_path, damage):
     out = tmp_path / "run"
     assert oneshot("train", *FAST, "--out", out, "--steps", 2)[0] == 0
@@ -224,11 +230,19 @@ def qwen_folder(tmp_path, shared_data) -> Path:
 
 def test_the_real_data_path(tmp_path, shared_data, qwen_folder):
     out = tmp_path / "run"
-    small = ["batch.groups_per_step=16", "batch.group_size=8", "sampling.max_new_tokens=64", "run.save_every=2", "model.threads=1"]
+    small = [
+        "batch.groups_per_step=16",
+        "batch.group_size=8",
+        "sampling.max_new_tokens=64",
+        "run.save_every=2",
+        "model.threads=1",
+    ]
     sets = [part for setting in small for part in ("--set", setting)]
     pi_1 = shared_data / "dsr_sub" / "pi1_r128.parquet"
-    code, text, _ = oneshot("train", "grpo", "--model", qwen_folder, "--problems", pi_1, "--out", out, "--steps", 3, *sets)
-    assert code == 0
+    code, text, err = oneshot(
+        "train", "grpo", "--model", qwen_folder, "--problems", pi_1, "--out", out, "--steps", 3, *sets
+    )
+    assert code == 0, err
     assert "1 problem," in text
     first = load_file(out / "checkpoints" / "step_000003" / "model.safetensors")
     shutil.rmtree(out / "checkpoints" / "step_000003")
@@ -236,7 +250,8 @@ def test_the_real_data_path(tmp_path, shared_data, qwen_folder):
     again = load_file(out / "checkpoints" / "step_000003" / "model.safetensors")
     assert all(torch.equal(first[name], again[name]) for name in first)
     folder, math = out / "checkpoints" / "step_000003", shared_data / "benchmarks" / "math500.jsonl"
-    assert oneshot("eval", folder, "--suite", math, "--limit", 50, "--samples", 2, "--out", tmp_path / "eval")[0] == 0
+    code, _, err = oneshot("eval", folder, "--suite", math, "--limit", 50, "--samples", 2, "--out", tmp_path / "eval")
+    assert code == 0, err
     scores = json.loads((tmp_path / "eval" / "scores.json").read_text())["step_000003"]["math500.jsonl"]
     assert scores["n"] == 50
     assert sum(scores["outcomes"].values()) == 100
@@ -252,7 +267,7 @@ from transformers.modeling_outputs import CausalLMOutput
 class CountConfig(PretrainedConfig):
     model_type = "count_lm"
 
-    def __init__(self, vocab_size=300, width=16, **kwargs):
+    def __init__(self, vocab_size=257, width=16, **kwargs):
         self.vocab_size, self.width = vocab_size, width
         super().__init__(**kwargs)
 
@@ -314,15 +329,12 @@ def test_custom_code_trains_saves_and_loads_and_is_refused_unasked(tmp_path):
     (folder / "modeling_count.py").write_text(MODELING)
     (folder / "tokenization_byte.py").write_text(TOKENIZATION)
     auto = {"AutoConfig": "modeling_count.CountConfig", "AutoModelForCausalLM": "modeling_count.CountLM"}
-    config = {"model_type": "count_lm", "architectures": ["CountLM"], "auto_map": auto, "vocab_size": 300, "width": 16}
+    config = {"model_type": "count_lm", "architectures": ["CountLM"], "auto_map": auto, "vocab_size": 257, "width": 16}
     (folder / "config.json").write_text(json.dumps(config))
     tokenizer = {"tokenizer_class": "ByteTok", "auto_map": {"AutoTokenizer": ["tokenization_byte.ByteTok", None]}}
     (folder / "tokenizer_config.json").write_text(json.dumps(tokenizer))
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(AutoModelForCausalLM_config(folder), trust_remote_code=True)
-    torch.save  # noqa: B018 - weights are written as safetensors only
-    from safetensors.torch import save_model
-
+    model = AutoModelForCausalLM.from_config(custom_config(folder), trust_remote_code=True)
     save_model(model, str(folder / "model.safetensors"), metadata={"format": "pt"})
 
     out = tmp_path / "run"
@@ -335,16 +347,17 @@ def test_custom_code_trains_saves_and_loads_and_is_refused_unasked(tmp_path):
     assert not out.exists()
 
     assert oneshot(*base, "--set", "model.trust_remote_code=true")[0] == 0
-    assert oneshot("train", "--resume", out, "--steps", 3)[0] == 0
+    code, _, err = oneshot("train", "--resume", out, "--steps", 3)
+    assert code == 0, err
     checkpoint = out / "checkpoints" / "step_000003"
-    assert {"modeling_count.py", "tokenization_byte.py", "config.json", "tokenizer_config.json"} <= set(os.listdir(checkpoint))
+    assert {"modeling_count.py", "tokenization_byte.py", "config.json", "tokenizer_config.json"} <= {
+        path.name for path in checkpoint.iterdir()
+    }
     loaded = AutoModelForCausalLM.from_pretrained(checkpoint, trust_remote_code=True)
     tok = AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=True)
     assert tok.decode(tok("héllo")["input_ids"]) == "héllo"
     assert torch.isfinite(loaded(torch.tensor([[1, 2, 3]])).logits).all()
 
 
-def AutoModelForCausalLM_config(folder: Path):
-    from transformers import AutoConfig
-
+def custom_config(folder: Path):
     return AutoConfig.from_pretrained(folder, trust_remote_code=True)

@@ -18,7 +18,9 @@ def test_every_recipe_and_profile_resolves(recipe, model):
 
 
 def test_later_layers_win_and_say_so(tmp_path):
-    config, sources = resolve("grpo", "organism", ["run.steps=7", "optimizer.betas=[0.8, 0.9]"], {"run.seed": 3, "run.steps": None})
+    config, sources = resolve(
+        "grpo", "organism", ["run.steps=7", "optimizer.betas=[0.8, 0.9]"], {"run.seed": 3, "run.steps": None}
+    )
     assert (config.run.steps, config.run.seed, config.optimizer.betas) == (7, 3, (0.8, 0.9))
     assert config.batch.groups_per_step == 16
     assert sources["run.steps"] == "--set"

@@ -25,13 +25,24 @@ from oneshot_rlvr.session import chosen_problems, start
 
 def row(*outcomes: str, greedy: str = "wrong") -> dict:
     def response(outcome):
-        return {"text": r"\boxed{1} recheck" if outcome == "correct" else "x", "finish": "stop", "tokens": 4, "outcome": outcome}
+        return {
+            "text": r"\boxed{1} recheck" if outcome == "correct" else "x",
+            "finish": "stop",
+            "tokens": 4,
+            "outcome": outcome,
+        }
 
     return {"samples": [response(o) for o in outcomes], "greedy": [response(greedy)]}
 
 
 def test_scores_by_hand():
-    rows = [row("correct", "wrong"), row("correct", "correct", greedy="correct"), row("no_answer", "wrong"), row(), row("wrong", "wrong")]
+    rows = [
+        row("correct", "wrong"),
+        row("correct", "correct", greedy="correct"),
+        row("no_answer", "wrong"),
+        row(),
+        row("wrong", "wrong"),
+    ]
     score = score_rows(rows, Protocol(samples=2))
     assert score["avg@2"] == pytest.approx(100 * (0.5 + 1 + 0 + 0 + 0) / 5)
     assert score["greedy"] == pytest.approx(20)
@@ -70,9 +81,9 @@ def test_ranking_of_the_released_history(shared_data):
     """The paper's labels: pi_1, pi_2, pi_13 and the last of the zero-variance ties."""
     ranking = rank_by_variance(read_history(shared_data / "dsr_sub" / "acc_step_500.json"))
     assert len(ranking) == 1209
-    first = "124 267 531 931 212 25 568 131 649 724 875 925 682 100 291 50 870".split()
-    assert [r.problem_id for r in ranking[:17]] == first
-    assert ranking[0].std**2 == pytest.approx(1859 / 11236)
+    first = [124, 267, 531, 931, 212, 25, 568, 131, 649, 724, 875, 925, 682, 100, 291, 50, 870]
+    assert [int(r.problem_id) for r in ranking[:17]] == first
+    assert ranking[0].std ** 2 == pytest.approx(1859 / 11236)
     assert ranking[12].std == pytest.approx(0.27260814481097945)
     labels = {605: "60", 606: "906", 1201: "847", 1207: "174", 1208: "770", 1209: "789"}
     assert {rank: ranking[rank - 1].problem_id for rank in labels} == labels
@@ -104,14 +115,14 @@ def test_an_interrupted_evaluation_samples_nothing_twice(run, tmp_path):
     whole = evaluate_checkpoints(checkpoints, evaluator(tmp_path / "whole"), tmp_path / "whole")
     assert json.loads((tmp_path / "whole" / "scores.json").read_text()) == whole
 
-    class Stop(Exception):
+    class StopNow(Exception):  # noqa: N818
         pass
 
     def stop(checkpoint, suite):
         if (checkpoint, suite) == ("step_000002", "organism:chain"):
-            raise Stop
+            raise StopNow
 
-    with pytest.raises(Stop):
+    with pytest.raises(StopNow):
         evaluate_checkpoints(checkpoints, evaluator(tmp_path / "cut"), tmp_path / "cut", stop)
     done = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cut" / "transcripts").iterdir()}
     assert len(done) == 3
@@ -129,7 +140,9 @@ def test_a_problems_samples_do_not_depend_on_the_others(run, tmp_path):
     for one in (few, many):
         one.evaluate(base.content_hash, lambda: policy)
     texts = [[s["text"] for s in r["samples"]] for r in few.examples(base.content_hash, "organism:chain", 3)]
-    assert texts == [[s["text"] for s in r["samples"]] for r in many.examples(base.content_hash, "organism:chain", 12)[5:8]]
+    assert texts == [
+        [s["text"] for s in r["samples"]] for r in many.examples(base.content_hash, "organism:chain", 12)[5:8]
+    ]
 
 
 def test_the_best_checkpoint_is_validations(run):
@@ -142,7 +155,12 @@ def test_the_best_checkpoint_is_validations(run):
 
 def test_a_prompt_without_room_is_counted_not_a_crash(run, tmp_path):
     long = Problem("long", "word " * 300, "1", "test")
-    one = Evaluator({"s": [long, *find_problems("organism:chain")[:2]]}, get_template("plain"), Protocol(2, max_new_tokens=48), tmp_path)
+    one = Evaluator(
+        {"s": [long, *find_problems("organism:chain")[:2]]},
+        get_template("plain"),
+        Protocol(2, max_new_tokens=48),
+        tmp_path,
+    )
     base = checkpoints_of(run)[0]
     score = one.evaluate(base.content_hash, lambda: load_policy(base.section))["s"]
     assert (score["prompt_too_long"], score["n"]) == (1, 3)

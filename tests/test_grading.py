@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 
 import pytest
@@ -143,7 +142,11 @@ def test_a_users_reward_and_its_mistakes(tmp_path, monkeypatch):
     responses = [Response("a", "stop", 1), Response("b", "stop", 2)]
     assert get_reward("mine_rewards:lengths")(problem("3"), responses) == [1.0, 2.0]
     assert get_reward("mine_rewards:none")(problem("3"), responses) == [None, None]
-    for name, says in [("fails", r"ZeroDivisionError.*mine_rewards\.py:5"), ("short", "0 rewards for 2"), ("words", "'good'")]:
+    for name, says in [
+        ("fails", r"ZeroDivisionError.*mine_rewards\.py:5"),
+        ("short", "0 rewards for 2"),
+        ("words", "'good'"),
+    ]:
         with pytest.raises(OneshotError, match=says):
             get_reward(f"mine_rewards:{name}")(problem("3"), responses)
     with pytest.raises(OneshotError, match="has no 'gone'"):
@@ -151,7 +154,7 @@ def test_a_users_reward_and_its_mistakes(tmp_path, monkeypatch):
 
 
 def test_every_gold_of_the_benchmarks_equals_itself_and_not_the_next(shared_data):
-    names = [name for name in os.listdir(shared_data / "benchmarks") if name.endswith(".jsonl")]
+    names = [path.name for path in (shared_data / "benchmarks").glob("*.jsonl")]
     assert len(names) == 7
     for name in names:
         problems = load_problems(shared_data / "benchmarks" / name)

@@ -90,7 +90,15 @@ def test_real_files(shared_data):
     [pi_1] = load_problems(shared_data / "dsr_sub" / "pi1_r128.parquet")
     assert (pi_1.id, pi_1.answer, pi_1.extra["copies"]) == ("124", "12.8", 128)
     assert pi_1.question.endswith("32 \\) pounds.")
-    sizes = {"math500": 500, "aime24": 30, "aime25": 30, "amc23": 40, "minerva_math": 272, "olympiadbench": 675, "gsm8k": 1319}
+    sizes = {
+        "math500": 500,
+        "aime24": 30,
+        "aime25": 30,
+        "amc23": 40,
+        "minerva_math": 272,
+        "olympiadbench": 675,
+        "gsm8k": 1319,
+    }
     for name, size in sizes.items():
         assert len(load_problems(shared_data / "benchmarks" / f"{name}.jsonl")) == size
     assert load_problems(shared_data / "benchmarks" / "amc23.jsonl")[0].answer == "27"

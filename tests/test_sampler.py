@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import chain
 
 import numpy as np
 import pytest
 import torch
-from conftest import random_policy
 from scipy.stats import chisquare
 
+from conftest import random_policy
 from oneshot_rlvr.rollout import LockstepSampler, Prompt, SamplingParams, ScriptedSampler
 from oneshot_rlvr.rollout.draw import draw, inverse_cdf, truncate
 from oneshot_rlvr.rollout.randomness import fold, uniforms
@@ -51,7 +52,7 @@ def test_batch_waves_and_compaction_change_nothing(architecture, monkeypatch):
     monkeypatch.setattr("oneshot_rlvr.rollout.lockstep.COMPACT_BELOW", -1.0)
     uncompacted = LockstepSampler(policy).sample(PROMPTS, 6, params)
     for other in (alone, waves, uncompacted):
-        for ours, theirs in zip(sum(together, []), sum(other, []), strict=True):
+        for ours, theirs in zip(chain(*together), chain(*other), strict=True):
             assert ours.response_ids == theirs.response_ids
             np.testing.assert_allclose(ours.logprobs, theirs.logprobs, atol=1e-6)
 

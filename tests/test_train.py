@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import random_policy
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from conftest import random_policy
 from oneshot_rlvr.batching import StepBatch, microbatches
 from oneshot_rlvr.config import Config, resolve
 from oneshot_rlvr.errors import OneshotError
@@ -148,7 +148,7 @@ def scripted_batch(policy, advantages) -> StepBatch:
 ADVANTAGES = [1.0, -1.0, 0.5, -0.5, 0.3, 0.0, 0.0, -0.3]
 
 
-def updated(config: Config, dtype=torch.float64, reference=False) -> tuple[dict, dict]:
+def updated(config: Config, dtype=torch.float64, reference: bool | str = False) -> tuple[dict, dict]:
     policy = random_policy("qwen2", dtype)
     metrics = update(
         policy,
@@ -198,7 +198,9 @@ def test_a_reference_equal_to_the_policy_changes_nothing_and_kl_is_measured():
 
 def test_minibatches_take_several_steps_and_the_ratio_leaves_one():
     _, once = updated(settings())
-    metrics, twice = updated(settings("batch.minibatches=2", "batch.epochs=2", "algorithm.clip_low=0.001", "algorithm.clip_high=0.001"))
+    metrics, twice = updated(
+        settings("batch.minibatches=2", "batch.epochs=2", "algorithm.clip_low=0.001", "algorithm.clip_high=0.001")
+    )
     assert metrics["policy/clip_fraction"] > 0
     assert not same(once, twice)
 

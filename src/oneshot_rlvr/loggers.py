@@ -14,6 +14,19 @@ from oneshot_rlvr.errors import OneshotError
 Log = Callable[[int, dict[str, float]], None]
 
 
+NEEDS = {"tensorboard": "torch.utils.tensorboard", "wandb": "wandb", "trackio": "trackio"}
+
+
+def check_loggers(config: Config) -> None:
+    """Find out before a run starts that a tracker is missing.
+
+    Raises:
+        OneshotError: a tracker that is asked for is not installed.
+    """
+    for name in config.run.loggers:
+        _import(name, NEEDS[name])
+
+
 def _import(extra: str, module: str) -> Any:
     try:
         return importlib.import_module(module)
@@ -24,7 +37,7 @@ def _import(extra: str, module: str) -> Any:
 
 
 def _tensorboard(config: Config, folder: Path, stack: ExitStack) -> Log:
-    writer = _import("tensorboard", "torch.utils.tensorboard").SummaryWriter(str(folder / "tensorboard"))
+    writer = _import("tensorboard", NEEDS["tensorboard"]).SummaryWriter(str(folder / "tensorboard"))
     stack.callback(writer.close)
 
     def log(step: int, metrics: dict[str, float]) -> None:
@@ -51,11 +64,7 @@ LOGGERS = {"tensorboard": _tensorboard, "wandb": _tracker("wandb"), "trackio": _
 
 @contextmanager
 def open_loggers(config: Config, folder: Path) -> Iterator[Log]:
-    """A function that sends one step's metrics to every configured tracker.
-
-    Raises:
-        OneshotError: a tracker that is asked for is not installed.
-    """
+    """A function that sends one step's metrics to every configured tracker."""
     with ExitStack() as stack:
         logs = [LOGGERS[name](config, folder, stack) for name in config.run.loggers]
 

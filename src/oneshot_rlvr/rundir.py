@@ -188,8 +188,8 @@ class RunDir:
 
     @property
     def started(self) -> bool:
-        """Whether a run is here already."""
-        return (self.path / "config.json").exists()
+        """Whether a run is here already. A model folder has a config.json too, but no environment.json."""
+        return all((self.path / name).exists() for name in ("config.json", "environment.json"))
 
     def steps(self) -> list[int]:
         """The steps that have a checkpoint, in order."""

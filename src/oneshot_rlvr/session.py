@@ -85,6 +85,8 @@ def start(
             if not existed:
                 _remove_empty(run)
             raise
+        if trainer.policy.why_plain:
+            print(f"Prompts are not shared in the forward pass (slower, same result): {trainer.policy.why_plain}")
         write_jsonl_atomically(problems, run.path / PROBLEMS)
         run.write_json("environment.json", environment(str(trainer.policy.device)))
         run.write_json("config.json", {"values": config.model_dump(mode="json"), "sources": dict(sources)})

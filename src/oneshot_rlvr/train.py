@@ -23,7 +23,7 @@ from oneshot_rlvr.checkpoint import load_checkpoint, save_checkpoint
 from oneshot_rlvr.config import Config
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.grading import Grade, Grader, get_reward
-from oneshot_rlvr.loggers import open_loggers
+from oneshot_rlvr.loggers import check_loggers, open_loggers
 from oneshot_rlvr.policy import Policy, learning_rate_factor, load_policy, make_optimizer
 from oneshot_rlvr.problems import Problem, encode_prompt, get_template
 from oneshot_rlvr.rollout import LockstepSampler, Prompt, Rollout, Sampler, SamplingParams
@@ -62,6 +62,7 @@ def prepare(config: Config, run: RunDir, problems: Sequence[Problem], sampler: S
     Raises:
         OneshotError: a model, problem or checkpoint that cannot be used; nothing has been trained then.
     """
+    check_loggers(config)
     grader = Grader(get_template(config.model.template), get_reward(config.algorithm.reward))
     done = run.resumable_step()
     if done:

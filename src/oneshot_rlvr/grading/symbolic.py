@@ -10,6 +10,7 @@ import os
 import resource
 import signal
 import sys
+from typing import cast
 
 MEMORY_LIMIT = 2 << 30  # bytes of address space
 
@@ -24,7 +25,8 @@ def serve() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
 
     def read(text: str) -> list:
-        return parse(f"\\boxed{{{text}}}", extraction_config=[LatexExtractionConfig()], parsing_timeout=None)
+        found = [LatexExtractionConfig()]  # the parent is the time limit: math-verify's own needs SIGALRM
+        return parse(f"\\boxed{{{text}}}", extraction_config=found, parsing_timeout=cast(int, None))
 
     for line in sys.stdin:
         pair = json.loads(line)

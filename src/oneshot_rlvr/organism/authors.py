@@ -52,6 +52,7 @@ STYLES: dict[str, tuple[float, Callable[[Exercise, random.Random], str]]] = {
     "coding": (0.16, _coding),
 }
 
+
 def _draw_style(rng: random.Random) -> str:
     return rng.choices(list(STYLES), weights=[odds for odds, _ in STYLES.values()])[0]
 

@@ -55,9 +55,19 @@ class Policy:
         """Write a Hugging Face folder: safetensors, config, tokenizer, and the model's own code if it brought some."""
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
+        _mend_tokenizer_auto_map(folder / "tokenizer_config.json")
         if self.code_folder is not None:
             for path in self.code_folder.glob("*.py"):
                 shutil.copyfile(path, folder / path.name)
+
+
+def _mend_tokenizer_auto_map(path: Path) -> None:
+    """Transformers 5.23 saves a custom tokenizer's class as a string, and can load only a (slow, fast) pair."""
+    config = json.loads(path.read_text(encoding="utf-8"))
+    reference = config.get("auto_map", {}).get("AutoTokenizer")
+    if isinstance(reference, str):
+        config["auto_map"]["AutoTokenizer"] = [reference, None]
+        path.write_text(json.dumps(config, indent=2), encoding="utf-8")
 
 
 def model_folder(path: str) -> str:
@@ -189,7 +199,7 @@ def _stop_ids(model: PreTrainedModel, tokenizer: Any, source: str) -> tuple[int,
     """Every token that ends a response: the generation config's, the config's and the tokenizer's end of text."""
     found: set[int] = set()
     for value in (
-        getattr(model.generation_config, "eos_token_id", None),
+        getattr(getattr(model, "generation_config", None), "eos_token_id", None),
         getattr(model.config, "eos_token_id", None),
         tokenizer.eos_token_id,
     ):

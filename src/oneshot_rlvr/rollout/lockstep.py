@@ -67,10 +67,7 @@ class LockstepSampler:
         self, prompts: Sequence[Prompt], rows: list[tuple[int, int]], params: SamplingParams
     ) -> list[list[tuple[int, int]]]:
         """Split rows, sorted by prompt length, so that a wave fits the memory; on the plain path, one prompt a wave."""
-        config = self.policy.model.config.get_text_config()
-        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        token_bytes = 2 * config.num_hidden_layers * heads * size * next(self.policy.model.parameters()).element_size()
+        token_bytes = cache_bytes_per_token(self.policy.model)
         waves: list[list[tuple[int, int]]] = []
         for row in rows:
             length = len(prompts[row[0]].ids) + params.max_new_tokens
@@ -175,6 +172,17 @@ class LockstepSampler:
                 cache.batch_select_indices(running)
 
         return output.logits[:, -1], advance, keep
+
+
+def cache_bytes_per_token(model: PreTrainedModel) -> int:
+    """Bytes of keys and values that one token takes in all layers; 0 for a model that has no such thing."""
+    config = model.config.get_text_config()
+    all_heads = getattr(config, "num_attention_heads", None)
+    if all_heads is None:
+        return 0
+    heads = getattr(config, "num_key_value_heads", None) or all_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // all_heads
+    return 2 * config.num_hidden_layers * heads * size * next(model.parameters()).element_size()
 
 
 class _Decoder:

@@ -1,0 +1,42 @@
+# `make demo` and `make test` work on a machine with only Python (3.11 to 3.13), pip and make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# The build of torch: CPU wheels for Linux come from PyTorch's own index; see "CPU or CUDA" in README.md.
+TORCH ?= torch==2.13.0
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test install install-dev lint benchmark clean
+
+demo: $(VENV)/.installed
+	$(BIN)/oneshot demo
+
+test: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/python -m pytest -m "not slow"
+
+install: $(VENV)/.installed
+install-dev: $(VENV)/.installed-dev
+
+# torch first and alone: without the pin pip would fetch a CUDA build of several GB.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) $(TORCH)
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) --editable '.[dev,tensorboard]'
+	touch $@
+
+$(VENV)/.installed-bench: $(VENV)/.installed-dev
+	$(PIP) --editable '.[bench]'
+	touch $@
+
+benchmark: $(VENV)/.installed-bench
+	$(BIN)/python benchmarks/step_vs_trl.py --json results/step_vs_trl.json
+
+clean:
+	rm -rf $(VENV) build dist
