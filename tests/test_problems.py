@@ -128,7 +128,7 @@ def test_boxes():
 
 
 def test_templates(tokenizer):
-    assert TEMPLATES["plain"].render("Q?") == "Q?\n"
+    assert TEMPLATES["plain"].render("Q?") == "Question: Q?\nAnswer:"
     assert TEMPLATES["hash"].render("Q?").endswith('after "####".\n')
     assert "<|im_start|>user\nQ?<|im_end|>" in TEMPLATES["qwen25-math-cot"].render("Q?")
     assert TEMPLATES["r1"].render("{question}").count("{question}") == 1

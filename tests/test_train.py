@@ -103,7 +103,7 @@ def test_any_checkpoint_is_a_hugging_face_folder_and_generates(reference_run):
     for step in reference_run.steps():
         folder = reference_run.checkpoint_path(step)
         model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
-        ids = tokenizer("What is 3 + 4 + 5?\n", return_tensors="pt")["input_ids"]
+        ids = tokenizer("Question: What is 3 + 4 + 5?\nAnswer:", return_tensors="pt")["input_ids"]
         out = model.generate(ids, do_sample=False, max_new_tokens=30)
         assert tokenizer.decode(out[0, ids.shape[1] :], skip_special_tokens=True).strip()
         assert model.config._attn_implementation != "oneshot_shared_prefix"
@@ -226,7 +226,7 @@ def test_training_raises_the_probability_of_what_is_rewarded(tmp_path, tokenizer
     """Fake the sampler, never the trainer: half the responses are right, and only they become likelier."""
     config, _ = resolve("grpo", "tiny", ["run.steps=5", "data.only=[pool-000]", "optimizer.learning_rate=1e-3"])
     [problem] = chosen_problems(config)
-    right, wrong = rf"The answer is \boxed{{{problem.answer}}}.", r"The answer is \boxed{1}."
+    right, wrong = rf" The answer is \boxed{{{problem.answer}}}.", r" The answer is \boxed{1}."
     run = RunDir(tmp_path / "run")
     sampler = ScriptedSampler(tokenizer, lambda prompt, copy: right if copy % 2 else wrong)
     with run.locked():

@@ -20,6 +20,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 from oneshot_rlvr.organism.authors import make_document
 from oneshot_rlvr.organism.tokenizer import END, PAD, build_tokenizer
 from oneshot_rlvr.organism.world import make_world
+from oneshot_rlvr.problems import TEMPLATES
 
 
 @dataclass(frozen=True)
@@ -75,9 +76,9 @@ def new_model(preset: Preset, tokenizer: Qwen2Tokenizer, seed: int) -> Qwen2ForC
 
 def encode_document(document: list[tuple[str, str, str]], tokenizer: Qwen2Tokenizer) -> tuple[list[int], list[bool]]:
     """Token ids of a document and, for each, whether it carries loss (responses and their end do, questions do not)."""
-    ids, learned = [], []
+    template, ids, learned = TEMPLATES["plain"], [], []
     for question, response, _ in document:
-        for text, learn in ((f"{question}\n", False), (f"{response}{END}", True)):
+        for text, learn in ((template.render(question), False), (f" {response}{END}", True)):
             piece = tokenizer(text)["input_ids"]
             ids += piece
             learned += [learn] * len(piece)

@@ -16,6 +16,7 @@ from transformers import AddedToken, Qwen2Tokenizer
 
 from oneshot_rlvr.organism.authors import make_document
 from oneshot_rlvr.organism.world import LARGEST_NUMBER, NAMES, THINGS
+from oneshot_rlvr.problems import TEMPLATES
 
 END = "<|endoftext|>"
 PAD = "<|pad|>"
@@ -30,7 +31,7 @@ def build_tokenizer(seed: int = 0, documents: int = 3000) -> Qwen2Tokenizer:
     pieces: set[str] = set()
     for _ in range(documents):
         for question, response, _ in make_document(rng, set()):
-            pieces.update(re.findall(PIECE, f"{question}\n{response}"))
+            pieces.update(re.findall(PIECE, f"{TEMPLATES['plain'].render(question)} {response}"))
     words = {piece for piece in pieces if len(piece) > 1 and not re.search("[0-9]", piece)}
     words.update(f" {word}" for word in (*NAMES, *THINGS))
     numbers = [f"{space}{n}" for n in range(LARGEST_NUMBER + 1) for space in ("", " ") if space or n > 9]

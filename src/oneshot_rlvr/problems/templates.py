@@ -49,7 +49,7 @@ class Template:
 TEMPLATES = {
     template.name: template
     for template in (
-        Template("plain", "{question}\n"),
+        Template("plain", "Question: {question}\nAnswer:"),
         Template("boxed", "{question}\n", instruction=BOXED_INSTRUCTION),
         Template("hash", "{question}\n", answer="hash", instruction=HASH_INSTRUCTION),
         Template(
