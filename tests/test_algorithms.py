@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from oneshot_rlvr.algorithms import dr_grpo_advantages, grpo_advantages, policy_loss
+from oneshot_rlvr.algorithms import dr_grpo_advantages, grpo_advantages, policy_loss, without_variance
 from oneshot_rlvr.algorithms.losses import k1, k2, k3
 from oneshot_rlvr.config import OptimizerSection
 from oneshot_rlvr.policy import learning_rate_factor
@@ -27,6 +27,13 @@ def test_grpo_advantage_uses_the_unbiased_std():
 
 def test_a_group_without_variance_has_advantage_exactly_zero():
     assert (grpo_advantages(t([1.0, 1.0, 1.0], [0.0, 0.0, 0.0])) == 0).all()
+
+
+def test_equal_rewards_that_are_not_binary_have_advantage_exactly_zero():
+    rewards = t([0.1, 0.1, 0.1], [0.7, 0.7, NAN], [0.1, 0.2, 0.1])
+    assert (grpo_advantages(rewards)[:2] == 0).all()
+    assert without_variance(rewards).tolist() == [True, True, False]
+    assert without_variance(t([1.0], [NAN])).tolist() == [False, True]
 
 
 def test_a_group_of_one_takes_mean_0_and_std_1():
@@ -107,12 +114,14 @@ def test_kl_estimators_by_hand_and_on_average():
 
 
 def test_an_empty_mask_gives_no_loss_and_no_gradient_and_inputs_stay():
-    logprobs = t([-1.0, NAN]).requires_grad_()
+    logprobs = t([-1.0, -2.0]).requires_grad_()
     before = logprobs.detach().clone()
     mask = torch.zeros(1, 2, dtype=torch.bool)
-    terms = policy_loss(logprobs, logprobs.detach(), t(1.0), torch.zeros(1, 2), mask, 1)
+    terms = policy_loss(logprobs, logprobs.detach() - 5, t(1.0), t([0.3, 0.4]), mask, 1, entropy_coefficient=0.1)
+    terms.loss.backward()
     assert terms.loss.item() == 0
-    torch.testing.assert_close(logprobs.detach(), before, equal_nan=True)
+    assert (logprobs.grad == 0).all()
+    assert torch.equal(logprobs.detach(), before)
 
 
 def test_losses_of_parts_add_up_to_the_loss_of_the_whole():

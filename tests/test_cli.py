@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
-import os
+import resource
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_model
+from safetensors.torch import load_file, save_file, save_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 from typer.testing import CliRunner
@@ -95,6 +94,10 @@ def test_problems_lists_sets_and_problems():
         (["--reward", "nothing"], "unknown reward"),
         (["--set", "run.loggers=[wandb]"], "wandb"),
         (["--set", "model.device=cuda"], "CUDA"),
+        (["--set", "model.device=gpu"], "unknown device"),
+        (["--set", "optimizer.betas=[0.9, 1.0]"], "optimizer.betas"),
+        (["--reward", "broken_rewards:f"], "SyntaxError"),
+        (["--question", ""], "go together"),
     ],
 )
 def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, args, says):
@@ -105,6 +108,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, args, says):
     (tmp_path / "broken.jsonl").write_text("{")
     (tmp_path / "double.jsonl").write_text('{"id": 1, "question": "a", "answer": 1}\n' * 2)
     (tmp_path / "empty.csv").write_text("question,answer\nWhat?,\n")
+    (tmp_path / "broken_rewards.py").write_text("def f(:")
     before = sorted(tmp_path.rglob("*"))
     assert says in refused("train", "grpo", *FAST, *args, "--out", tmp_path / "run", "--steps", 1)
     assert sorted(tmp_path.rglob("*")) == before
@@ -169,37 +173,80 @@ def test_a_corrupt_checkpoint_is_named_and_the_one_before_it_serves(tmp_path, da
     assert again["policy/loss"] == good["policy/loss"]
 
 
-@pytest.mark.parametrize("where", ["save_file", "rollouts", "metrics"])
-def test_a_full_disk_is_said_and_the_run_goes_on_later(tmp_path, monkeypatch, where):
+@pytest.mark.parametrize("limit", [2_000, 20_000, 400_000])
+def test_a_full_disk_is_said_and_the_run_goes_on_later(tmp_path, limit):
+    """A real failing write: no file of this process may grow beyond `limit` bytes (metrics, tokenizer, weights)."""
     out = tmp_path / "run"
     assert oneshot("train", *FAST, "--out", out, "--steps", 1)[0] == 0
-    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    def fails(*args, **kwargs):
-        raise full
-
-    with monkeypatch.context() as patch:
-        if where == "save_file":
-            patch.setattr("oneshot_rlvr.checkpoint.save_file", fails)
-        elif where == "rollouts":
-            patch.setattr("oneshot_rlvr.rundir.os.fsync", fails)
-        else:
-            patch.setattr("oneshot_rlvr.rundir.RunDir.append_metrics", _failing_append(fails))
-        assert "No space left on device" in refused("train", "--resume", out, "--steps", 2)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        said = refused("train", "--resume", out, "--steps", 9)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "cannot write it" in said
     assert not list(out.rglob("*.tmp"))
     assert [path.name for path in (out / "checkpoints").iterdir()] == ["step_000001"]
+    assert oneshot("train", "--resume", out, "--steps", 3)[0] == 0
+    assert [json.loads(line)["step"] for line in (out / "metrics.jsonl").read_text().splitlines()] == [1, 2, 3]
+
+
+def test_a_resumed_run_keeps_its_configuration_and_records_more_steps(tmp_path):
+    out = tmp_path / "run"
+    assert oneshot("train", *FAST, "--out", out, "--steps", 1)[0] == 0
+    assert "keeps its configuration" in refused("train", "--resume", out, "--seed", 3)
     assert oneshot("train", "--resume", out, "--steps", 2)[0] == 0
+    record = json.loads((out / "config.json").read_text())
+    assert record["values"]["run"]["steps"] == 2
+    assert record["sources"]["run.steps"] == "--resume"
+    assert "as it was configured" in refused("eval", out, "--set", "model.template=boxed")
+    for step in (1, 2):
+        shutil.rmtree(out / "checkpoints" / f"step_{step:06d}" / "trainer")
+    assert "none of its checkpoints" in refused("train", "--resume", out, "--steps", 3)
     assert len((out / "metrics.jsonl").read_text().splitlines()) == 2
 
 
-def _failing_append(fails):
-    from oneshot_rlvr.rundir import writing
+def test_weights_that_are_missing_are_not_made_up(tmp_path):
+    folder = copied_model(tmp_path)
+    tensors = load_file(folder / "model.safetensors")
+    tensors.pop("model.layers.1.mlp.up_proj.weight")
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    said = refused("train", "--model", folder, "--set", "model.template=plain", "--out", tmp_path / "run")
+    assert "model.layers.1.mlp.up_proj.weight" in said
 
-    def append(self, line):
-        with writing(self.metrics_path):
-            fails()
 
-    return append
+def test_a_length_that_leaves_no_room_is_said(tmp_path):
+    folder = copied_model(tmp_path)
+    plain = ["--suite", "organism:chain", "--limit", 2, "--set", "model.template=plain", "--out", tmp_path / "eval"]
+    assert "--max-new-tokens 2" in refused("eval", folder, *plain)
+    assert oneshot("eval", folder, *plain, "--max-new-tokens", 40, "--samples", 1)[0] == 0
+
+
+def test_the_demo_writes_its_summary_resumes_and_refuses_another_seed(tmp_path):
+    quick = ["--model", "tiny", "--set", "run.steps=4", "--set", "run.save_every=1", "--out", tmp_path / "demo"]
+    code, text, err = oneshot("demo", *quick)
+    assert code == 0, err
+    assert "report.html" in text
+    summary = json.loads((tmp_path / "demo" / "summary.json").read_text())
+    assert set(summary["seconds"]) == {"base", "selection", "one_shot", "evaluation", "report"}
+    assert len(summary["base"]["suites"]) == 6
+    assert summary["base"]["average"] == pytest.approx(sum(summary["base"]["suites"].values()) / 6)
+    assert summary["one_shot"]["best_step"] in (1, 2, 3, 4)
+    assert {"average", "suites", "best_step"} <= set(summary["full"])
+    selection = json.loads((tmp_path / "demo" / "selection.json").read_text())
+    assert summary["selected"] == selection["selected"] == selection["ranking"][0]["problem_id"]
+    assert "<h1>One example" in (tmp_path / "demo" / "report.html").read_text()
+    shutil.rmtree(tmp_path / "demo" / "one_shot" / "checkpoints" / "step_000004")
+    assert oneshot("demo", *quick)[0] == 0
+    again = json.loads((tmp_path / "demo" / "summary.json").read_text())
+    assert {**again, "seconds": 0} == {**summary, "seconds": 0}
+    assert "another seed" in refused("demo", *quick, "--seed", 1)
+
+
+def test_pretraining_gives_a_model_with_a_card(tmp_path):
+    assert oneshot("pretrain", "--preset", "tiny", "--steps", 3, "--out", tmp_path / "new")[0] == 0
+    assert "oneshot pretrain --preset tiny --seed 0 --steps 3" in (tmp_path / "new" / "README.md").read_text()
+    assert AutoModelForCausalLM.from_pretrained(tmp_path / "new").config.model_type == "qwen2"
 
 
 @pytest.fixture
@@ -354,6 +401,7 @@ def test_custom_code_trains_saves_and_loads_and_is_refused_unasked(tmp_path):
         path.name for path in checkpoint.iterdir()
     }
     loaded = AutoModelForCausalLM.from_pretrained(checkpoint, trust_remote_code=True)
+    assert not torch.equal(loaded.out.weight, model.out.weight)
     tok = AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=True)
     assert tok.decode(tok("héllo")["input_ids"]) == "héllo"
     assert torch.isfinite(loaded(torch.tensor([[1, 2, 3]])).logits).all()

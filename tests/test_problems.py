@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from datetime import date
+from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.organism.sets import as_problem
 from oneshot_rlvr.organism.world import POOL_FAMILIES, make_world
-from oneshot_rlvr.problems import TEMPLATES, Problem, find_problems, load_problems, write_jsonl
+from oneshot_rlvr.problems import TEMPLATES, Problem, find_problems, load_problems, to_jsonl
 from oneshot_rlvr.problems.answers import after_hash, boxed_spans, last_boxed
 from oneshot_rlvr.problems.catalogue import organism_suites
 
@@ -30,7 +32,7 @@ def verl_row(index, question, gold):
 
 def test_jsonl_round_trip(tmp_path):
     problems = [Problem("1", "q [1]\n∑", "1/2", "s", "algebra", "3", "because", {"x": 1}), Problem("2", "r", "4", "s")]
-    write_jsonl(problems, tmp_path / "p.jsonl")
+    (tmp_path / "p.jsonl").write_text(to_jsonl(problems))
     assert load_problems(tmp_path / "p.jsonl") == problems
 
 
@@ -40,6 +42,13 @@ def test_csv(tmp_path):
         ("0", "What is 1, plus 1?", "2"),
         ("1", "What is 3?", "3"),
     ]
+
+
+def test_values_that_json_has_not_become_text(tmp_path):
+    row = {"question": "q", "answer": Decimal("1.50"), "when": date(2026, 1, 2), "raw": b"x"}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "p.parquet")
+    [problem] = load_problems(tmp_path / "p.parquet")
+    assert (problem.answer, problem.extra) == ("1.50", {"when": "2026-01-02", "raw": "b'x'"})
 
 
 def test_verl_parquet_counts_repeated_rows_once_and_strips_the_instruction(tmp_path):

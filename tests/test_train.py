@@ -21,14 +21,15 @@ from oneshot_rlvr.batching import StepBatch, microbatches
 from oneshot_rlvr.config import Config, resolve
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.policy import make_optimizer
+from oneshot_rlvr.problems import Problem
 from oneshot_rlvr.rollout import ScriptedSampler
 from oneshot_rlvr.rundir import RunDir
 from oneshot_rlvr.session import chosen_problems, resume, start
 from oneshot_rlvr.train import Interrupted, prepare, problems_of_step, train
 from oneshot_rlvr.update import update
 
-STEPS = 6
-TINY = ["run.steps=6", "run.save_every=2"]
+STEPS = 10
+TINY = [f"run.steps={STEPS}", "run.save_every=2"]
 
 
 def tiny_run(path: Path, *settings: str, seed: int = 0) -> RunDir:
@@ -57,28 +58,25 @@ def test_one_seed_gives_the_same_weights_and_another_does_not(reference_run, tmp
 
 
 def test_three_kills_and_resumes_give_the_same_weights(reference_run, tmp_path):
-    """SIGKILL at random points, wherever they fall: start-up, sampling, an update, a checkpoint."""
-    path, rng, kills = tmp_path / "run", random.Random(), 0
-    begin = [sys.executable, "-m", "oneshot_rlvr.cli", "train", "grpo", "--model", "tiny", "--out", str(path)]
-    for setting in TINY:
-        begin += ["--set", setting]
-    go_on = [sys.executable, "-m", "oneshot_rlvr.cli", "train", "--resume", str(path)]
-    while kills < 3:
-        process = subprocess.Popen(go_on if (path / "config.json").exists() else begin, stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 120
-        while not (path / "config.json").exists() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.01)
-        before = len(RunDir(path).metrics())
-        target = min(before + rng.randint(0, 1), STEPS - 2)
-        while len(RunDir(path).metrics()) <= target and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.005)
-        time.sleep(rng.uniform(0, 0.2))
-        assert process.poll() is None, "the run ended before it could be killed"
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        kills += 1
-    assert subprocess.run(go_on, stdout=subprocess.DEVNULL).returncode == 0
+    """SIGKILL at random moments after a step was recorded: in sampling, an update, a checkpoint, wherever they fall."""
+    path, rng = tmp_path / "run", random.Random(time.time_ns())
     run = RunDir(path)
+    command = [sys.executable, "-m", "oneshot_rlvr.cli", "train"]
+    begin = [*command, "grpo", "--model", "tiny", "--out", str(path), *(x for s in TINY for x in ("--set", s))]
+    for kill in range(3):
+        resumed = 0 if kill == 0 else run.resumable_step()
+        process = subprocess.Popen(begin if kill == 0 else [*command, "--resume", str(path)], stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 120
+        if kill > 0:  # until the trainer has cut what is past its checkpoint
+            stamp = run.metrics_path.stat().st_ino
+            while run.metrics_path.stat().st_ino == stamp and time.monotonic() < deadline:
+                time.sleep(0.002)
+        while len(run.metrics()) < resumed + 1 and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.002)
+        time.sleep(rng.uniform(0, 0.1))
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
+    assert subprocess.run([*command, "--resume", str(path)], stdout=subprocess.DEVNULL).returncode == 0
     assert same(weights(reference_run), weights(run))
     assert [line["step"] for line in run.metrics()] == list(range(1, STEPS + 1))
     assert not list(path.rglob("*.tmp"))
@@ -121,7 +119,7 @@ def test_the_run_folder_holds_what_it_promises(reference_run):
     assert metrics["policy/sampler_gap"] < 1e-4
     assert metrics["reward/mean"] == pytest.approx(sum(row["reward"] for row in rows) / len(rows))
     kept = [step for step in reference_run.steps() if (reference_run.checkpoint_path(step) / "trainer").is_dir()]
-    assert kept == [4, 6]
+    assert kept == [8, 10]
 
 
 def test_every_metric_is_in_the_glossary(reference_run):
@@ -169,13 +167,14 @@ def assert_close(ours: dict, theirs: dict, tolerance: float = 1e-10) -> None:
         assert ((ours[name] - theirs[name]).norm() / theirs[name].norm()).item() < tolerance, name
 
 
-def test_a_split_batch_is_one_batch():
-    whole_metrics, whole = updated(settings("batch.microbatch_tokens=10000"))
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-10), (torch.float32, 1e-5)])
+def test_a_split_batch_is_one_batch(dtype, tolerance):
+    whole_metrics, whole = updated(settings("batch.microbatch_tokens=10000"), dtype)
     for budget in (1, 12, 30):
-        metrics, split = updated(settings(f"batch.microbatch_tokens={budget}"))
-        assert_close(split, whole, 1e-7)  # RMSNorm of the shared prompts is exact in conftest's float64 models
+        metrics, split = updated(settings(f"batch.microbatch_tokens={budget}"), dtype)
+        assert_close(split, whole, tolerance)
         for name in ("policy/loss", "policy/entropy", "policy/grad_norm"):
-            assert metrics[name] == pytest.approx(whole_metrics[name], rel=1e-6)
+            assert metrics[name] == pytest.approx(whole_metrics[name], rel=1e-4)
 
 
 def test_rollouts_of_advantage_zero_cost_nothing_and_change_nothing():
@@ -212,6 +211,36 @@ def test_a_loss_that_is_not_finite_stops_before_the_step():
     with pytest.raises(OneshotError, match="not finite"):
         update(policy, make_optimizer(policy.model, settings().optimizer), batch, settings())
     assert same(before, {name: p.detach() for name, p in policy.model.named_parameters()})
+
+
+class FromStep(ScriptedSampler):
+    """Mixed answers up to step 2, then only right ones: no signal any more."""
+
+    def sample(self, prompts, n, params):
+        step = params.key[1]
+        self.script = lambda prompt, copy: RIGHT if step > 2 or copy % 2 else WRONG
+        return super().sample(prompts, n, params)
+
+
+RIGHT, WRONG = r" The answer is \boxed{12}.", r" The answer is \boxed{1}."
+
+
+def test_a_step_without_signal_is_the_same_step_after_a_resume(tmp_path, tokenizer):
+    free = ["algorithm.entropy_coefficient=0", "algorithm.kl_coefficient=0", "run.steps=4", "run.save_every=2"]
+    config, _ = resolve("grpo", "tiny", free)
+    problem = Problem("p", "What is 3 + 4 + 5?", "12", "test")
+
+    def steps(run, config):
+        with run.locked():
+            train(prepare(config, run, [problem], FromStep(tokenizer, lambda prompt, copy: "")))
+
+    whole, cut = RunDir(tmp_path / "whole"), RunDir(tmp_path / "cut")
+    steps(whole, config)
+    steps(cut, config.model_copy(update={"run": config.run.model_copy(update={"steps": 2})}))
+    steps(cut, config)
+    assert whole.metrics()[-1]["group/zero_variance_fraction"] == 1
+    assert not same(weights(whole, 2), weights(whole, 4))  # momentum and weight decay go on
+    assert same(weights(whole, 4), weights(cut, 4))
 
 
 def test_microbatches_keep_to_the_budget():

@@ -21,7 +21,6 @@ class StepBatch:
     responses: list[Ids]
     sampler_logprobs: list[tuple[float, ...]]
     advantages_B: torch.Tensor
-    group_size: int
 
     @classmethod
     def of(cls, rollouts_PG: Sequence[Sequence[Rollout]], advantages_PG: torch.Tensor) -> StepBatch:
@@ -34,7 +33,6 @@ class StepBatch:
             responses=[rollout.response_ids for rollout in flat],
             sampler_logprobs=[rollout.logprobs for rollout in flat],
             advantages_B=advantages_PG.flatten(),
-            group_size=len(rollouts_PG[0]),
         )
 
     def tokens(self, indices: Sequence[int]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
@@ -23,7 +22,6 @@ def save_checkpoint(run: RunDir, step: int, policy: Policy, optimizer: torch.opt
         policy.save(folder)
         (folder / "trainer").mkdir()
         save_file(optimizer_tensors(policy.model, optimizer), folder / "trainer" / "optimizer.safetensors")
-        (folder / "trainer" / "state.json").write_text(json.dumps({"step": step}))
 
     write_folder_atomically(run.checkpoint_path(step), fill)
     run.drop_trainer_states(keep)
@@ -36,8 +34,8 @@ def load_checkpoint(run: RunDir, step: int, config: Config) -> tuple[Policy, tor
         OneshotError: the checkpoint is damaged, with the way to the one before it.
     """
     folder = run.checkpoint_path(step)
-    fix = "Delete this checkpoint folder; --resume then goes on from the one before it."
-    verify_folder(folder, fix)
+    fix = "Delete this checkpoint folder; --resume then goes on from the newest other one that can be resumed."
+    verify_folder(folder, fix, trainer=True)
     policy = load_policy(config.model.model_copy(update={"path": str(folder)}))
     optimizer = make_optimizer(policy.model, config.optimizer)
     try:

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from oneshot_rlvr.errors import OneshotError
 
@@ -30,7 +31,6 @@ app = typer.Typer(
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="Override a configuration key, e.g. --set run.steps=50.")
 ]
-Model = Annotated[str, typer.Option(help="Model profile, model folder, or Hugging Face name.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Plain lines instead of progress bars.")]
 
 
@@ -47,10 +47,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
             print(f"oneshot: error: {error}", file=sys.stderr)
             raise typer.Exit(2) from None
         except (Interrupted, KeyboardInterrupt) as stop:
-            print(
-                f"oneshot: {stop or 'interrupted'}; the same command goes on (a training run: --resume)",
-                file=sys.stderr,
-            )
+            print(f"oneshot: {str(stop) or 'interrupted; finished work is kept'}", file=sys.stderr)
             raise typer.Exit(130) from None
 
     return app.command()(wrapped)
@@ -86,8 +83,8 @@ def demo(
 
 @command
 def train(
-    recipe: Annotated[str, typer.Argument(help="Recipe name, or a YAML file.")] = "grpo",
-    model: Model = "organism",
+    recipe: Annotated[str | None, typer.Argument(help="Recipe name (default grpo), or a YAML file.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model profile (default organism), folder, or hub name.")] = None,
     problems: Annotated[str | None, typer.Option(help="A .jsonl, .csv or .parquet file, or a named set.")] = None,
     question: Annotated[str | None, typer.Option(help="Train on this one problem...")] = None,
     answer: Annotated[str | None, typer.Option(help="...with this answer.")] = None,
@@ -96,31 +93,37 @@ def train(
     steps: Annotated[int | None, typer.Option(min=1)] = None,
     seed: Annotated[int | None, typer.Option(min=0)] = None,
     settings: Settings = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with this run.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with this run; only --steps may change.")] = None,
     quiet: Quiet = False,
 ) -> None:
     """Train a model with a recipe."""
+    from oneshot_rlvr import session
     from oneshot_rlvr.config import resolve
     from oneshot_rlvr.progress import Reporter, training_note
     from oneshot_rlvr.rundir import RunDir
-    from oneshot_rlvr.session import chosen_problems, one_problem, run_config, start
-    from oneshot_rlvr.session import resume as go_on
 
     def on_step(step: int, total: int, metrics: dict[str, float]) -> None:
         task.update(step, training_note(metrics), total)
 
     if resume is not None:
+        if any(given is not None for given in (recipe, model, problems, question, answer, reward, out, seed, settings)):
+            raise OneshotError(
+                "a resumed run keeps its configuration", where="--resume", fix="Give only --steps with it."
+            )
         run = RunDir(resume)
-        with Reporter(quiet).task(f"Training {resume}", steps or run_config(run).run.steps) as task:
-            go_on(run, steps, on_step)
+        with Reporter(quiet).task(f"Training {resume}", steps or session.run_config(run).run.steps) as task:
+            session.resume(run, steps, on_step)
     else:
-        flags = {"data.problems": problems, "algorithm.reward": reward, "run.steps": steps, "run.seed": seed}
+        mine = session.one_problem(question, answer, problems)
+        source = "command line" if mine else problems
+        flags = {"data.problems": source, "algorithm.reward": reward, "run.steps": steps, "run.seed": seed}
+        recipe, model = recipe or "grpo", model or "organism"
         config, sources = resolve(recipe, model, settings or [], flags)
-        chosen = one_problem(question, answer, problems) if question or answer else chosen_problems(config)
+        chosen = mine or session.chosen_problems(config)
         run = RunDir(out or _new_folder(recipe, model))
         print(f"{len(chosen)} problem{'s' if len(chosen) > 1 else ''}, {config.run.steps} steps, run folder {run.path}")
         with Reporter(quiet).task("Training", config.run.steps) as task:
-            start(run, config, sources, chosen, on_step)
+            session.start(run, config, sources, chosen, on_step)
     last = run.metrics()[-1]
     print(f"step {last['step']}: reward {last['reward/mean']:.3f}")
     print(f"Next: oneshot eval {run.path}; oneshot report {run.path}")
@@ -165,18 +168,21 @@ def eval(
         "average",
         "95 % interval",
         "greedy",
-        *(_plain(s.removeprefix("organism:")) for s in suites),
+        *(s.removeprefix("organism:") for s in suites),
     ):
-        table.add_column(heading, justify="left" if heading == "checkpoint" else "right")
+        table.add_column(_plain(heading), justify="left" if heading == "checkpoint" else "right")
     for name, scores in result.scores.items():
         average = scores["average"]
         cells = [average[metric], average["greedy"], *(scores[suite][metric] for suite in suites)]
         shown = [f"{cell:.1f}" for cell in cells]
         shown.insert(1, "{:.1f} to {:.1f}".format(*average["interval"]))
-        table.add_row(f"{name} *" if name == result.best else name, *shown)
+        table.add_row(_plain(f"{name} *" if name == result.best else name), *shown)
     Console().print(table)
     if result.best:
         print(f"* chosen on the validation problems: {result.best}")
+    too_long = next(iter(result.scores.values()))
+    if dropped := sum(score.get("prompt_too_long", 0) for score in too_long.values()):
+        print(f"{dropped} prompts left no room for a response and count as wrong")
     print(f"Scores: {result.out / 'scores.json'}")
 
 
@@ -197,7 +203,7 @@ def select(
     for heading in ("pi", "problem", "std", "mean", "visits"):
         table.add_column(heading, justify="right")
     for row in ranking[:top]:
-        table.add_row(str(row.rank), row.problem_id, f"{row.std:.4f}", f"{row.mean:.3f}", str(row.visits))
+        table.add_row(str(row.rank), _plain(row.problem_id), f"{row.std:.4f}", f"{row.mean:.3f}", str(row.visits))
     Console().print(table)
     if out is not None:
         write_atomically(out, json.dumps([asdict(row) for row in ranking], indent=1) + "\n")
@@ -225,9 +231,9 @@ def problems(
     Console().print(table)
 
 
-def _plain(text: str) -> str:
-    """Text without Rich markup or control characters."""
-    return "".join(c for c in text if c.isprintable() or c == "\n").replace("[", "\\[")
+def _plain(text: str) -> Text:
+    """Anybody's text for the terminal: no markup, no control characters."""
+    return Text("".join(c for c in text if c.isprintable() or c == "\n"))
 
 
 @command
@@ -255,12 +261,14 @@ def pretrain(
     from oneshot_rlvr.organism.card import write_card
     from oneshot_rlvr.organism.pretrain import PRESETS
     from oneshot_rlvr.organism.pretrain import pretrain as make
+    from oneshot_rlvr.policy.model import checked_device
     from oneshot_rlvr.progress import Reporter
     from oneshot_rlvr.session import commit
 
     if preset not in PRESETS:
         raise OneshotError(f"unknown preset {preset!r}", fix=nearest(preset, list(PRESETS)))
     folder = out or Path("runs") / f"pretrained-{preset}"
+    device = checked_device(device)
     with Reporter(quiet).task("Pretraining", steps or PRESETS[preset].steps) as task:
         make(
             folder,

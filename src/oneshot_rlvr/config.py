@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from oneshot_rlvr.errors import OneshotError, nearest
 
@@ -46,7 +46,9 @@ class DataSection(Section):
     """Which problems are trained on."""
 
     problems: str = Field(default="organism", description="a jsonl, CSV or parquet file, or a named set")
-    only: tuple[str, ...] = Field(default=(), description="ids of the problems to keep; empty keeps all")
+    only: tuple[Annotated[str, BeforeValidator(str)], ...] = Field(
+        default=(), description="ids of the problems to keep; empty keeps all"
+    )
     skip_bad_rows: bool = Field(default=False, description="leave out rows without a question or an answer")
 
 
@@ -87,7 +89,7 @@ class OptimizerSection(Section):
     """AdamW and its schedule."""
 
     learning_rate: float = Field(default=1e-6, gt=0)
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
     eps: float = Field(default=1e-8, gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
     max_grad_norm: float = Field(default=1.0, gt=0)
@@ -137,6 +139,9 @@ class Config(Section):
         return self
 
 
+LOCAL_PATHS = ("model.path", "data.problems", "run.validation")
+
+
 def names(kind: Literal["recipes", "models"]) -> list[str]:
     """The shipped recipes or model profiles."""
     folder = resources.files("oneshot_rlvr") / kind
@@ -176,11 +181,12 @@ def _profile(model: str) -> dict[str, Any]:
     )
 
 
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested mapping with dotted keys."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         if isinstance(value, Mapping):
-            flat |= _flatten(value, f"{prefix}{key}.")
+            flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value
     return flat
@@ -203,7 +209,7 @@ def _overrides(settings: Sequence[str]) -> dict[str, Any]:
 
 def valid_keys() -> list[str]:
     """Every configuration key, dotted."""
-    return list(_flatten(Config().model_dump()))
+    return list(flatten(Config().model_dump()))
 
 
 def build(flat: Mapping[str, Any], where: Mapping[str, str]) -> Config:
@@ -238,8 +244,8 @@ def resolve(
         OneshotError: unknown recipe, model or key (with the nearest valid name), or a value out of range.
     """
     layers = {
-        f"recipe {recipe}": _flatten(_recipe(recipe)),
-        f"model profile {model}": _flatten(_profile(model)),
+        f"recipe {recipe}": flatten(_recipe(recipe)),
+        f"model profile {model}": flatten(_profile(model)),
         "--set": _overrides(settings),
         "command line": {key: value for key, value in (flags or {}).items() if value is not None},
     }
@@ -248,5 +254,8 @@ def resolve(
     for origin, values in layers.items():
         flat |= values
         sources |= dict.fromkeys(values, origin)
+    for key in LOCAL_PATHS:  # a run can be resumed and evaluated from another folder
+        if key in flat and isinstance(flat[key], str) and Path(flat[key]).exists():
+            flat[key] = str(Path(flat[key]).resolve())
     config = build(flat, sources)
     return config, {key: sources.get(key, "package default") for key in valid_keys()}

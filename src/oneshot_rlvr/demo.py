@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from oneshot_rlvr.config import Config, resolve
+from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.evaluation import Checkpoint, Evaluator, Protocol, checkpoints_of
+from oneshot_rlvr.evaluation.checkpoints import run_config
 from oneshot_rlvr.evaluation.runs import best_checkpoint, evaluate_checkpoints, write_examples
 from oneshot_rlvr.problems import find_problems, get_template
 from oneshot_rlvr.problems.catalogue import organism_suites
@@ -42,12 +44,12 @@ class Demo:
             template=get_template(config.model.template),
             protocol=Protocol(max_new_tokens=config.sampling.max_new_tokens),
             folder=out / "eval",
+            kv_cache_gib=config.sampling.kv_cache_gib,
         )
         self.base = Checkpoint("base", 0, config.model)
 
     def run(self) -> dict[str, Any]:
         """Do every stage and return the summary, which `summary.json` holds too."""
-        self.out.mkdir(parents=True, exist_ok=True)
         with self._timed("base"):
             self._evaluate("Base evaluation", [self.base], self.out / "eval")
         with self._timed("selection"):
@@ -55,12 +57,13 @@ class Demo:
             selected = self._select()
         with self._timed("one_shot"):
             self._train(self.one_shot, f"One-shot training on {selected}", [f"data.only=[{selected}]"])
-        scores = {}
+        scores, best = {}, {}
         with self._timed("evaluation"):
             for run in (self.one_shot, self.full):
                 checkpoints = [self.base, *checkpoints_of(run, SUITE_CHECKPOINTS, base=False)]
                 scores[run] = self._evaluate(f"Evaluation: {run.path.name}", checkpoints, run.path / "eval")
-                write_examples(self.base, best_checkpoint(run, checkpoints), self.evaluator, run.path / "eval")
+                best[run] = best_checkpoint(run, checkpoints)
+                write_examples(self.base, best[run], self.evaluator, run.path / "eval")
         with self._timed("report"):
             title = f"One example, end to end (seed {self.seed})"
             write_report(
@@ -68,8 +71,7 @@ class Demo:
             )
         summary = {"selected": selected, "base": self._row(scores[self.one_shot]["base"])}
         for name, run in (("one_shot", self.one_shot), ("full", self.full)):
-            best = best_checkpoint(run, [self.base, *checkpoints_of(run, SUITE_CHECKPOINTS, base=False)])
-            summary[name] = {**self._row(scores[run][best.name]), "best_step": best.step}
+            summary[name] = {**self._row(scores[run][best[run].name]), "best_step": best[run].step}
         summary |= {"seed": self.seed, "model": self.model, "seconds": self._seconds()}
         write_atomically(self.out / "summary.json", json.dumps(summary, indent=2) + "\n")
         return summary
@@ -85,6 +87,12 @@ class Demo:
                 task.update(step, training_note(metrics), steps)
 
             if run.started:
+                if run_config(run) != config:
+                    raise OneshotError(
+                        "it was made with another seed, model or setting",
+                        where=run.path,
+                        fix="Give the demo another --out, or delete this folder.",
+                    )
                 resume(run, on_step=on_step)
             else:
                 start(run, config, sources, chosen_problems(config), on_step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,6 +15,7 @@ from oneshot_rlvr.errors import OneshotError
 Log = Callable[[int, dict[str, float]], None]
 
 
+PROJECT = "oneshot-rlvr"
 NEEDS = {"tensorboard": "torch.utils.tensorboard", "wandb": "wandb", "trackio": "trackio"}
 
 
@@ -36,8 +38,10 @@ def _import(extra: str, module: str) -> Any:
         ) from error
 
 
-def _tensorboard(config: Config, folder: Path, stack: ExitStack) -> Log:
-    writer = _import("tensorboard", NEEDS["tensorboard"]).SummaryWriter(str(folder / "tensorboard"))
+def _tensorboard(config: Config, folder: Path, done: int, stack: ExitStack) -> Log:
+    writer = _import("tensorboard", NEEDS["tensorboard"]).SummaryWriter(
+        str(folder / "tensorboard"), purge_step=done + 1
+    )
     stack.callback(writer.close)
 
     def log(step: int, metrics: dict[str, float]) -> None:
@@ -47,26 +51,29 @@ def _tensorboard(config: Config, folder: Path, stack: ExitStack) -> Log:
     return log
 
 
-def _tracker(module_name: str) -> Callable[[Config, Path, ExitStack], Log]:
-    """W&B, and trackio, which has the same three calls."""
-
-    def open_tracker(config: Config, folder: Path, stack: ExitStack) -> Log:
-        module = _import(module_name, module_name)
-        module.init(project="oneshot-rlvr", name=folder.name, config=config.model_dump(mode="json"))
-        stack.callback(module.finish)
-        return lambda step, metrics: module.log(metrics, step=step)
-
-    return open_tracker
+def _wandb(config: Config, folder: Path, done: int, stack: ExitStack) -> Log:
+    module = _import("wandb", NEEDS["wandb"])
+    identity = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]  # a resumed run goes on under its id
+    module.init(project=PROJECT, name=folder.name, id=identity, resume="allow", config=config.model_dump(mode="json"))
+    stack.callback(module.finish)
+    return lambda step, metrics: module.log(metrics, step=step)
 
 
-LOGGERS = {"tensorboard": _tensorboard, "wandb": _tracker("wandb"), "trackio": _tracker("trackio")}
+def _trackio(config: Config, folder: Path, done: int, stack: ExitStack) -> Log:
+    module = _import("trackio", NEEDS["trackio"])
+    module.init(project=PROJECT, name=folder.name, resume="allow", config=config.model_dump(mode="json"))
+    stack.callback(module.finish)
+    return lambda step, metrics: module.log(metrics, step=step)
+
+
+LOGGERS = {"tensorboard": _tensorboard, "wandb": _wandb, "trackio": _trackio}
 
 
 @contextmanager
-def open_loggers(config: Config, folder: Path) -> Iterator[Log]:
-    """A function that sends one step's metrics to every configured tracker."""
+def open_loggers(config: Config, folder: Path, done: int) -> Iterator[Log]:
+    """A function that sends one step's metrics to every configured tracker; `done` steps were sent before."""
     with ExitStack() as stack:
-        logs = [LOGGERS[name](config, folder, stack) for name in config.run.loggers]
+        logs = [LOGGERS[name](config, folder, done, stack) for name in config.run.loggers]
 
         def log(step: int, metrics: dict[str, float]) -> None:
             for each in logs:

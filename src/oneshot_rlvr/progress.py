@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 PLAIN_EVERY = 10.0  # seconds between plain lines
@@ -19,13 +20,15 @@ class Task:
         self.name, self.total, self.bar = name, total, bar
         self.started = self.printed = time.monotonic()
         self.first: int | None = None
-        self.id = bar.add_task(name, total=total, note="") if bar else None
+        self.id = bar.add_task(name, total=total, note="", rate="") if bar else None
 
     def update(self, done: int, note: str = "", total: int | None = None) -> None:
         """Say how much is done, with a short note."""
         self.total = total or self.total
         if self.bar is not None and self.id is not None:
-            self.bar.update(self.id, completed=done, total=self.total, note=note)
+            speed = self.bar.tasks[self.id].speed
+            rate = f"{speed:.2g}/s" if speed else ""
+            self.bar.update(self.id, completed=done, total=self.total, note=escape(note), rate=rate)
             return
         now = time.monotonic()
         if self.first is None:
@@ -54,6 +57,7 @@ class Reporter:
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import zstandard
+from safetensors import SafetensorError
 
 from oneshot_rlvr.errors import OneshotError
 
@@ -28,8 +29,8 @@ def writing(path: Path) -> Iterator[None]:
     """Turn a failed write (a full disk, no permission) into a message with the fix."""
     try:
         yield
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise OneshotError(
             f"cannot write it: {reason}",
             where=path,
@@ -45,6 +46,7 @@ def write_atomically(path: Path, data: bytes | str) -> None:
     """
     temporary = path.with_name(f".{path.name}.tmp")
     with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with temporary.open("wb") as file:
                 file.write(data.encode() if isinstance(data, str) else data)
@@ -99,21 +101,16 @@ def checksum(path: Path) -> str:
     return f"{size}:{total:08x}"
 
 
-def verify_folder(folder: Path, fix: str) -> None:
-    """Check a folder that `write_folder_atomically` wrote.
+def verify_folder(folder: Path, fix: str, trainer: bool = False) -> None:
+    """Check a folder that `write_folder_atomically` wrote; with `trainer`, also what only resuming needs.
 
     Raises:
         OneshotError: a file is missing or damaged; `fix` says what to do.
     """
     try:
         manifest = json.loads((folder / MANIFEST).read_text())
-        names = {
-            name: manifest[name]
-            for name in manifest
-            if not name.startswith("trainer/") or (folder / "trainer").is_dir()
-        }
-        for name, expected in names.items():
-            if checksum(folder / name) != expected:
+        for name, expected in manifest.items():
+            if (trainer or not name.startswith("trainer/")) and checksum(folder / name) != expected:
                 raise OneshotError(f"{name} is damaged", where=folder, fix=fix)
     except (OSError, ValueError) as error:
         raise OneshotError(f"the checkpoint is damaged ({error})", where=folder, fix=fix) from error
@@ -141,6 +138,16 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in lines if line]
 
 
+def step_name(step: int) -> str:
+    """How a step is spelt in files and scores; step 0 is the base."""
+    return f"step_{step:06d}" if step else "base"
+
+
+def step_of(name: str) -> int:
+    """The step that `step_name` spelt."""
+    return 0 if name == "base" else int(name.removeprefix("step_"))
+
+
 class RunDir:
     """One training run's folder."""
 
@@ -155,11 +162,11 @@ class RunDir:
 
     def checkpoint_path(self, step: int) -> Path:
         """The Hugging Face folder of a step."""
-        return self.path / "checkpoints" / f"step_{step:06d}"
+        return self.path / "checkpoints" / step_name(step)
 
     def rollouts_path(self, step: int) -> Path:
         """What was sampled in a step (counted from 1)."""
-        return self.path / "rollouts" / f"step_{step:06d}.jsonl.zst"
+        return self.path / "rollouts" / f"{step_name(step)}.jsonl.zst"
 
     @contextmanager
     def locked(self) -> Iterator[RunDir]:
@@ -193,11 +200,22 @@ class RunDir:
 
     def steps(self) -> list[int]:
         """The steps that have a checkpoint, in order."""
-        return sorted(int(path.name.removeprefix("step_")) for path in self.path.glob("checkpoints/step_*"))
+        return sorted(step_of(path.name) for path in self.path.glob("checkpoints/step_" + "[0-9]" * 6))
 
     def resumable_step(self) -> int:
-        """The newest checkpoint that keeps what resuming needs; 0 when there is none."""
-        return max((step for step in self.steps() if (self.checkpoint_path(step) / "trainer").is_dir()), default=0)
+        """The newest checkpoint that keeps what resuming needs; 0 when there is no checkpoint at all.
+
+        Raises:
+            OneshotError: there are checkpoints, but none that can be resumed from.
+        """
+        resumable = [step for step in self.steps() if (self.checkpoint_path(step) / "trainer").is_dir()]
+        if self.steps() and not resumable:
+            raise OneshotError(
+                "none of its checkpoints keeps what resuming needs",
+                where=self.path,
+                fix="Train again into another --out; its checkpoints are models to start from.",
+            )
+        return max(resumable, default=0)
 
     def write_json(self, name: str, value: Any) -> None:
         """Write `name` as JSON."""
@@ -225,7 +243,7 @@ class RunDir:
 
     def rollout_steps(self) -> list[int]:
         """The steps whose rollouts are here."""
-        return sorted(int(path.name[5:11]) for path in self.path.glob("rollouts/step_*.jsonl.zst"))
+        return sorted(step_of(path.name.split(".")[0]) for path in self.path.glob("rollouts/step_*.jsonl.zst"))
 
     def cut_after(self, step: int) -> None:
         """Forget metrics and rollouts past a checkpoint: they will be made again."""
@@ -239,4 +257,6 @@ class RunDir:
         """Delete what only resuming needs from all but the newest `keep` checkpoints."""
         held = [step for step in self.steps() if (self.checkpoint_path(step) / "trainer").is_dir()]
         for step in held[:-keep]:
-            shutil.rmtree(self.checkpoint_path(step) / "trainer")
+            doomed = self.checkpoint_path(step) / ".trainer.tmp"
+            (self.checkpoint_path(step) / "trainer").replace(doomed)  # at once, so that a kill leaves no half of it
+            shutil.rmtree(doomed)

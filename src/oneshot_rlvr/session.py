@@ -6,7 +6,6 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,8 @@ from oneshot_rlvr.config import Config
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.evaluation import Protocol, make_validator
 from oneshot_rlvr.evaluation.checkpoints import run_config
-from oneshot_rlvr.problems import Problem, find_problems, get_template, load_problems, write_jsonl
-from oneshot_rlvr.rundir import RunDir, write_atomically
+from oneshot_rlvr.problems import Problem, find_problems, get_template, load_problems, to_jsonl
+from oneshot_rlvr.rundir import RunDir, read_json, write_atomically
 from oneshot_rlvr.train import Metrics, prepare, train
 
 OnStep = Callable[[int, int, Metrics], None]
@@ -43,19 +42,20 @@ def chosen_problems(config: Config) -> list[Problem]:
     return [known[wanted] for wanted in config.data.only]
 
 
-def one_problem(question: str | None, answer: str | None, file: str | None) -> list[Problem]:
-    """The user's own problem from the command line.
+def one_problem(question: str | None, answer: str | None, file: str | None) -> list[Problem] | None:
+    """The user's own problem from the command line; None when there is none.
 
     Raises:
         OneshotError: only one of the two is given, or a problem file besides.
     """
-    if not (question or "").strip() or not (answer or "").strip():
+    if question is None and answer is None:
+        return None
+    if question is None or answer is None or not question.strip() or not answer.strip():
         raise OneshotError(
             "--question and --answer go together and are not empty", fix="Give both, or --problems FILE."
         )
     if file is not None:
         raise OneshotError("--problems and --question were both given", fix="Give one of them.")
-    assert question is not None and answer is not None
     return [Problem(id="mine", question=question, answer=answer, source="command line")]
 
 
@@ -81,15 +81,15 @@ def start(
         try:
             trainer = prepare(config, run, problems)
             validate = _validator(config)
-        except OneshotError:
+        except BaseException:  # whatever it was, a run that never began leaves no folder
             if not existed:
                 _remove_empty(run)
             raise
         if trainer.policy.why_plain:
             print(f"Prompts are not shared in the forward pass (slower, same result): {trainer.policy.why_plain}")
-        write_jsonl_atomically(problems, run.path / PROBLEMS)
+        write_atomically(run.path / PROBLEMS, to_jsonl(problems))
         run.write_json("environment.json", environment(str(trainer.policy.device)))
-        run.write_json("config.json", {"values": config.model_dump(mode="json"), "sources": dict(sources)})
+        write_config(run, config, sources)
         train(trainer, validate, on_step)
 
 
@@ -100,10 +100,11 @@ def resume(run: RunDir, steps: int | None = None, on_step: OnStep | None = None)
         OneshotError: no run there, a damaged checkpoint, or a folder in use.
         Interrupted: stopped by the user again.
     """
-    config = run_config(run)
-    if steps is not None:
-        config = config.model_copy(update={"run": config.run.model_copy(update={"steps": steps})})
+    config, sources = run_config(run), read_json(run.path / "config.json")["sources"]
     with run.locked():
+        if steps is not None and steps != config.run.steps:
+            config = config.model_copy(update={"run": config.run.model_copy(update={"steps": steps})})
+            write_config(run, config, {**sources, "run.steps": "--resume"})
         trainer = prepare(config, run, load_problems(run.path / PROBLEMS))
         train(trainer, _validator(config), on_step)
 
@@ -114,15 +115,13 @@ def _validator(config: Config) -> Callable[..., Metrics] | None:
     protocol = Protocol(
         samples=config.run.validation_samples, max_new_tokens=config.sampling.max_new_tokens, greedy=False
     )
-    return make_validator(find_problems(config.run.validation), get_template(config.model.template), protocol)
+    problems, template = find_problems(config.run.validation), get_template(config.model.template)
+    return make_validator(problems, template, protocol, config.sampling.kv_cache_gib)
 
 
-def write_jsonl_atomically(problems: Sequence[Problem], path: Path) -> None:
-    """The run's own copy of its problems, so that resuming needs no other file."""
-    temporary = path.with_name(f".{path.name}.part")
-    write_jsonl([replace(problem, extra=dict(problem.extra)) for problem in problems], temporary)
-    write_atomically(path, temporary.read_bytes())
-    temporary.unlink()
+def write_config(run: RunDir, config: Config, sources: Mapping[str, str]) -> None:
+    """The resolved configuration, and where each value came from."""
+    run.write_json("config.json", {"values": config.model_dump(mode="json"), "sources": dict(sources)})
 
 
 def _remove_empty(run: RunDir) -> None:

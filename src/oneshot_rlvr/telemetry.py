@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from oneshot_rlvr.algorithms import without_variance
 from oneshot_rlvr.grading import Grade, Response
 from oneshot_rlvr.grading.grade import OUTCOMES
 from oneshot_rlvr.problems import Problem
@@ -46,14 +47,11 @@ def rollout_metrics(
     rollouts = [rollout for group in rollouts_PG for rollout in group]
     outcomes = [grade.outcome for group in grades_PG for grade in group]
     scored = rewards_PG[~rewards_PG.isnan()]
-    spread_P = [
-        float(group[~group.isnan()].std(correction=0)) if (~group.isnan()).any() else 0.0 for group in rewards_PG
-    ]
     lengths = [len(rollout.response_ids) for rollout in rollouts]
     return {
         "reward/mean": float(scored.mean()) if len(scored) else 0.0,
         "reward/std": float(scored.std(correction=0)) if len(scored) else 0.0,
-        "group/zero_variance_fraction": mean([spread == 0 for spread in spread_P]),
+        "group/zero_variance_fraction": mean(without_variance(rewards_PG).tolist()),
         "response/length_mean": mean(lengths),
         "response/length_max": float(max(lengths)),
         "response/truncated_fraction": mean([rollout.finish == "length" for rollout in rollouts]),

@@ -129,7 +129,7 @@ def train(
     """
     config, run, steps = trainer.config, trainer.run, trainer.config.run.steps
     run.cut_after(trainer.done)
-    with open_loggers(config, run.path) as log, stop_requested() as stopping:
+    with open_loggers(config, run.path, trainer.done) as log, stop_requested() as stopping:
         for step in range(trainer.done + 1, steps + 1):
             started = time.perf_counter()
             problems_P, rollouts_PG = sample_step(trainer, step)
@@ -163,10 +163,13 @@ def train(
             log(step, metrics)
             if on_step is not None:
                 on_step(step, steps, metrics)
-            if step % config.run.save_every == 0 or step == steps or stopping():
+            stop = stopping()
+            if step % config.run.save_every == 0 or step == steps or stop:
                 save_checkpoint(run, step, trainer.policy, trainer.optimizer, config.run.keep_trainer_states)
-            if stopping() and step < steps:
-                raise Interrupted(f"stopped after step {step} of {steps}")
+            if stop and step < steps:
+                raise Interrupted(
+                    f"stopped after step {step} of {steps}; go on with: oneshot train --resume {run.path}"
+                )
 
 
 def problems_of_step(count: int, groups: int, step: int, seed: int) -> list[int]:

@@ -54,8 +54,12 @@ def update(
     needs_all = bool(algorithm.entropy_coefficient) or reference is not None
     scored = [i for i in range(len(lengths)) if needs_all or batch.advantages_B[i] != 0]
 
+    read = [
+        n + (0 if policy.shared_prefix else len(batch.prompts[row])) for n, row in zip(lengths, batch.rows, strict=True)
+    ]
+
     def split(indices: Sequence[int]) -> list[list[int]]:
-        return microbatches(lengths, indices, config.batch.microbatch_tokens)
+        return microbatches(read, indices, config.batch.microbatch_tokens)
 
     def frozen(model: Policy) -> list[torch.Tensor]:
         return score_rollouts(
@@ -76,10 +80,13 @@ def update(
                             scorer, batch, micro, denominator, config, old, reference_logprobs, sums, epoch
                         )
                     scorer.backward()
+            for parameter in policy.model.parameters():
+                if parameter.grad is None:  # a step without signal is a step all the same, resumed or not
+                    parameter.grad = torch.zeros_like(parameter)
             norm = torch.nn.utils.clip_grad_norm_(policy.model.parameters(), config.optimizer.max_grad_norm)
             if not math.isfinite(loss_value) or not math.isfinite(float(norm)):
                 raise OneshotError(
-                    f"the loss ({loss_value}) or its gradient ({float(norm)}) is not finite; no weight was changed",
+                    f"the loss ({loss_value}) or its gradient ({float(norm)}) is not finite; this update was not made",
                     fix="Lower optimizer.learning_rate, or look at the last rollouts file.",
                 )
             optimizer.step()

@@ -7,14 +7,23 @@ from collections.abc import Callable
 import torch
 
 
-def _centred(rewards_PG: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """(r - mean, count [P, 1], which are scored) over the scored rewards; a group of one has mean 0."""
+def without_variance(rewards_PG: torch.Tensor) -> torch.Tensor:
+    """Which groups have two scored rewards or more and all of them equal [P]: they give no policy gradient."""
+    scored_PG = ~rewards_PG.isnan()
+    highest_P = torch.where(scored_PG, rewards_PG, -torch.inf).amax(1)
+    lowest_P = torch.where(scored_PG, rewards_PG, torch.inf).amin(1)
+    return (scored_PG.sum(1) != 1) & (highest_P <= lowest_P)
+
+
+def _centred(rewards_PG: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(r - mean, count [P, 1]) over the scored rewards; exactly 0 without variance; a group of one has mean 0."""
     scored_PG = ~rewards_PG.isnan()
     filled_PG = rewards_PG.nan_to_num(0.0)
     count_P1 = scored_PG.sum(1, keepdim=True)
     mean_P1 = filled_PG.sum(1, keepdim=True) / count_P1.clamp_min(1)
     mean_P1 = torch.where(count_P1 > 1, mean_P1, torch.zeros_like(mean_P1))
-    return torch.where(scored_PG, filled_PG - mean_P1, 0.0), count_P1, scored_PG
+    counts_PG = scored_PG & ~without_variance(rewards_PG)[:, None]
+    return torch.where(counts_PG, filled_PG - mean_P1, 0.0), count_P1
 
 
 def grpo_advantages(rewards_PG: torch.Tensor, epsilon: float = 1e-6) -> torch.Tensor:
@@ -24,7 +33,7 @@ def grpo_advantages(rewards_PG: torch.Tensor, epsilon: float = 1e-6) -> torch.Te
     Source: GRPO (arXiv 2402.03300, section 4.1.2); epsilon, ddof and the group of one as in verl's
     `compute_grpo_outcome_advantage`, which the 1-shot RLVR runs used. A group without variance gets exactly 0.
     """
-    centred_PG, count_P1, _ = _centred(rewards_PG)
+    centred_PG, count_P1 = _centred(rewards_PG)
     variance_P1 = centred_PG.square().sum(1, keepdim=True) / (count_P1 - 1).clamp_min(1)
     std_P1 = torch.where(count_P1 > 1, variance_P1.sqrt(), torch.ones_like(variance_P1))
     return centred_PG / (std_P1 + epsilon)

@@ -9,7 +9,9 @@ from pathlib import Path
 from oneshot_rlvr.config import Config, ModelSection
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.policy.model import model_folder
-from oneshot_rlvr.rundir import RunDir, checksum, read_json, verify_folder
+from oneshot_rlvr.rundir import RunDir, checksum, read_json, step_name, verify_folder
+
+NO_INFLUENCE = {"README.md", "manifest.json", "pretraining.json"}
 
 
 @dataclass(frozen=True)
@@ -22,10 +24,12 @@ class Checkpoint:
 
     @property
     def content_hash(self) -> str:
-        """Names the weights and how they are run."""
+        """Names everything about the model that sampling depends on; a hub model is known by its name alone."""
         folder = Path(model_folder(self.section.path))
-        weights = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
-        sums = [f"{path.name}:{checksum(path)}" for path in weights] or [self.section.path]
+        if not folder.is_dir():
+            return json.dumps([self.section.path, self.section.dtype, self.section.autocast])
+        files = (path for path in folder.iterdir() if path.is_file() and path.name not in NO_INFLUENCE)
+        sums = sorted(f"{path.name}:{checksum(path)}" for path in files)
         return json.dumps([*sums, self.section.dtype, self.section.autocast])
 
 
@@ -45,7 +49,7 @@ def run_config(run: RunDir) -> Config:
 
 
 def checkpoints_of(run: RunDir, every: int = 1, base: bool = True) -> list[Checkpoint]:
-    """The base, every `every`-th checkpoint of a run, and its last one.
+    """The base, every `every`-th checkpoint of a run, its last one, and the one that validation chose.
 
     Raises:
         OneshotError: the run has no checkpoint, or a damaged one.
@@ -53,12 +57,12 @@ def checkpoints_of(run: RunDir, every: int = 1, base: bool = True) -> list[Check
     config, steps = run_config(run), run.steps()
     if not steps:
         raise OneshotError("this run has no checkpoint yet", where=run.path, fix="Train it first.")
-    chosen = sorted({*steps[every - 1 :: every], steps[-1]})
+    chosen = sorted({*steps[every - 1 :: every], steps[-1], best_by_validation(run) or steps[-1]})
     found = [Checkpoint("base", 0, config.model)] if base else []
     for step in chosen:
         folder = run.checkpoint_path(step)
         verify_folder(folder, "Delete this checkpoint folder; the others can still be evaluated.")
-        found.append(Checkpoint(f"step_{step:06d}", step, config.model.model_copy(update={"path": str(folder)})))
+        found.append(Checkpoint(step_name(step), step, config.model.model_copy(update={"path": str(folder)})))
     return found
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import zstandard
 
+from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.evaluation.statistics import average_interval, mean_interval
 from oneshot_rlvr.grading import Grader, Response
 from oneshot_rlvr.policy import Policy
@@ -55,7 +56,7 @@ class Evaluator:
         grader, policy = Grader(self.template), None
         rows_of: dict[str, list[Row]] = {}
         for name, problems in self.suites.items():
-            path = self.folder / "transcripts" / f"{self._key(model_hash, problems)}.jsonl.zst"
+            path = self._transcript(model_hash, problems)
             if not path.exists():
                 policy = policy or load()
                 _write_rows(path, sample_suite(policy, problems, self.template, self.protocol, self.kv_cache_gib))
@@ -67,18 +68,29 @@ class Evaluator:
     def examples(self, model_hash: str, suite: str, count: int) -> list[Row]:
         """The first graded rows of a suite that has been evaluated."""
         problems = self.suites[suite]
-        path = self.folder / "transcripts" / f"{self._key(model_hash, problems)}.jsonl.zst"
+        path = self._transcript(model_hash, problems)
         return grade_rows(_read_rows(path)[:count], problems[:count], Grader(self.template))
 
-    def _key(self, model_hash: str, problems: Sequence[Problem]) -> str:
+    @property
+    def record(self) -> Row:
+        """What was asked, for the folder of scores."""
+        suites = {name: len(problems) for name, problems in self.suites.items()}
+        return {"protocol": asdict(self.protocol), "template": self.template.name, "suites": suites}
+
+    def _transcript(self, model_hash: str, problems: Sequence[Problem]) -> Path:
         asked = [(problem.id, problem.question) for problem in problems]
-        return f"{fold(model_hash, repr(asked), repr(self.template), repr(self.protocol)):016x}"
+        key = fold(model_hash, repr(asked), repr(self.template), repr(self.protocol))
+        return self.folder / "transcripts" / f"{key:016x}.jsonl.zst"
 
 
 def sample_suite(
     policy: Policy, problems: Sequence[Problem], template: Template, protocol: Protocol, kv_cache_gib: float
 ) -> list[Row]:
-    """A row a problem: its greedy response and its samples, ungraded. Prompts that leave no room get no response."""
+    """A row a problem: its greedy response and its samples, ungraded. Prompts that leave no room get no response.
+
+    Raises:
+        OneshotError: no prompt at all leaves room for a response.
+    """
     sampler = LockstepSampler(policy, kv_cache_gib)
     prompts = [
         Prompt(
@@ -89,6 +101,13 @@ def sample_suite(
         for problem in problems
     ]
     fit = [p for p in prompts if policy.longest is None or len(p.ids) + protocol.max_new_tokens <= policy.longest]
+    if not fit:
+        room = (policy.longest or 0) - min(len(p.ids) for p in prompts)
+        raise OneshotError(
+            f"{protocol.max_new_tokens} new tokens leave no room for any prompt in the model's {policy.longest}",
+            where=problems[0].source,
+            fix=f"Pass --max-new-tokens {max(room, 1)} or less.",
+        )
     params = SamplingParams(protocol.temperature, protocol.top_p, 0, protocol.max_new_tokens, (protocol.seed,))
     greedy = SamplingParams(0.0, max_new_tokens=protocol.max_new_tokens)
     samples = dict(zip((p.stream for p in fit), sampler.sample(fit, protocol.samples, params), strict=True))
@@ -164,7 +183,6 @@ def _percent(interval: tuple[float, float]) -> list[float]:
 
 
 def _write_rows(path: Path, rows: Sequence[Row]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     write_atomically(path, zstandard.compress(text.encode()))
 
@@ -174,18 +192,13 @@ def _read_rows(path: Path) -> list[Row]:
 
 
 def make_validator(
-    problems: Sequence[Problem], template: Template, protocol: Protocol
+    problems: Sequence[Problem], template: Template, protocol: Protocol, kv_cache_gib: float
 ) -> Callable[[Policy, int], dict[str, float]]:
     """A training callback: accuracy on held-out problems, by which the best checkpoint is chosen."""
     grader = Grader(template)
 
     def validate(policy: Policy, step: int) -> dict[str, float]:
-        rows = grade_rows(sample_suite(policy, problems, template, protocol, 8.0), problems, grader)
+        rows = grade_rows(sample_suite(policy, problems, template, protocol, kv_cache_gib), problems, grader)
         return {f"validation/avg@{protocol.samples}": 100 * mean(rates_of(rows, "samples"))}
 
     return validate
-
-
-def protocol_record(protocol: Protocol, template: Template) -> Row:
-    """What was asked, for the scores file."""
-    return {**asdict(protocol), "template": template.name}

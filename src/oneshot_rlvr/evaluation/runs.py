@@ -10,7 +10,7 @@ from typing import Any
 from oneshot_rlvr.evaluation.checkpoints import Checkpoint, best_by_validation
 from oneshot_rlvr.evaluation.evaluate import Evaluator, Row
 from oneshot_rlvr.policy import load_policy
-from oneshot_rlvr.rundir import RunDir, write_atomically
+from oneshot_rlvr.rundir import RunDir, read_json, write_atomically
 
 Scores = dict[str, dict[str, Row]]
 
@@ -23,22 +23,26 @@ def evaluate_checkpoints(
 ) -> Scores:
     """Scores of every checkpoint by suite; `out/scores.json` grows checkpoint by checkpoint.
 
-    Checkpoints that an earlier call scored under the same protocol are taken from their transcripts.
+    `out/protocol.json` says what was asked. Scores under the same protocol and suites stay in the file; others make
+    way. Nothing that has a transcript is sampled again.
     """
-    out.mkdir(parents=True, exist_ok=True)
     scores: Scores = {}
+    if (out / "scores.json").exists() and read_json(out / "protocol.json") == evaluator.record:
+        scores = read_json(out / "scores.json")
+    write_atomically(out / "protocol.json", json.dumps(evaluator.record, indent=1) + "\n")
     for checkpoint in checkpoints:
         scores[checkpoint.name] = evaluator.evaluate(
             checkpoint.content_hash,
             lambda section=checkpoint.section: load_policy(section),
             lambda suite, name=checkpoint.name: on_unit(name, suite),
         )
+        scores = dict(sorted(scores.items()))  # base, then the steps
         write_atomically(out / "scores.json", json.dumps(scores, indent=1) + "\n")
-    return scores
+    return {checkpoint.name: scores[checkpoint.name] for checkpoint in checkpoints}
 
 
 def best_checkpoint(run: RunDir, checkpoints: list[Checkpoint]) -> Checkpoint:
-    """The evaluated checkpoint that validation chose; without validation, the last one."""
+    """The checkpoint that validation chose (`checkpoints_of` always has it); without validation, the last one."""
     best = best_by_validation(run)
     return next((checkpoint for checkpoint in checkpoints if checkpoint.step == best), checkpoints[-1])
 

@@ -44,12 +44,14 @@ def evaluate_target(
     """
     run = RunDir(Path(target)) if RunDir(Path(target)).started else None
     if run is not None:
+        if settings:
+            raise OneshotError("a run is evaluated as it was configured", where="--set", fix="Leave --set out.")
         config, checkpoints = run_config(run), checkpoints_of(run, every)
         out = out or run.path / "eval"
     else:
         config = _config_of_model(target, settings)
         checkpoints = [Checkpoint(Path(target).name, 0, config.model)]
-        out = out or Path("runs") / f"eval-{Path(target).name}"
+        out = out or _folder_of_model(Path(target))
     evaluator = Evaluator(
         suites=named_suites(suites, limit),
         template=get_template(config.model.template),
@@ -75,15 +77,30 @@ def evaluate_target(
 def named_suites(names: Sequence[str], limit: int | None) -> dict[str, list[Problem]]:
     """Problems by suite; "organism" stands for its six held-out suites."""
     wanted = [suite for name in names for suite in (organism_suites() if name == "organism" else [name])]
-    return {Path(name).name if Path(name).is_file() else name: find_problems(name)[:limit] for name in wanted}
+    short = {name: Path(name).name if Path(name).is_file() else name for name in wanted}
+    if len(set(short.values())) < len(short):
+        short = {name: name for name in wanted}
+    return {short[name]: find_problems(name)[:limit] for name in wanted}
+
+
+def _run_of_checkpoint(path: Path) -> RunDir | None:
+    """The run whose checkpoint this path names, if it does."""
+    run = RunDir(path.parent.parent)
+    return run if path.parent.name == "checkpoints" and run.started else None
+
+
+def _folder_of_model(path: Path) -> Path:
+    run = _run_of_checkpoint(path)
+    return run.path / "eval" / path.name if run else Path("runs") / f"eval-{path.name}"
 
 
 def _config_of_model(target: str, settings: Sequence[str]) -> Config:
     """A checkpoint is run as its run was configured, any other model as its profile says."""
     path = Path(target)
-    if len(path.parts) >= 2 and path.parent.name == "checkpoints" and RunDir(path.parent.parent).started:
+    run = _run_of_checkpoint(path)
+    if run is not None:
         if not path.is_dir():
             raise OneshotError("no such checkpoint", where=path, fix="Look into the run's checkpoints folder.")
-        config = run_config(RunDir(path.parent.parent))
+        config = run_config(run)
         return config.model_copy(update={"model": config.model.model_copy(update={"path": str(path)})})
     return resolve("grpo", target, settings)[0]

@@ -12,7 +12,8 @@ from fractions import Fraction
 LONGEST = 400  # characters; a longer answer is wrong without a look at it
 MOST_DIGITS = 60  # of one number; exact arithmetic beyond is nobody's answer
 
-_DROP = re.compile(r"\\(?:left|right|,|!|;|:| )|\\(?:displaystyle|textstyle)\b")
+_DROP = re.compile(r"\\(?:left|right|displaystyle|textstyle)(?![A-Za-z])|\\!|(?<=\d)\\,(?=\d{3})")
+_SPACE = re.compile(r"\\[,;: ]|~")
 _TEXT = re.compile(r"\\(?:text|mathrm|textbf|mathbf|mbox)\{([^{}]*)\}")
 _THOUSANDS = re.compile(r"^-?\d{1,3}(,\d{3})+(\.\d+)?$")
 _NUMBER = re.compile(r"^-?(\d+\.?\d*|\.\d+)$")
@@ -20,7 +21,7 @@ _FRACTION = re.compile(r"^(-?)\\frac\{(-?[\d.]+)\}\{(-?[\d.]+)\}$|^(-?)\\frac(\d
 _RATIO = re.compile(r"^(-?\d+)/(\d+)$")
 _MIXED = re.compile(r"^(-?)(\d+)\\frac\{(\d+)\}\{(\d+)\}$")
 _TOO_BIG = re.compile(
-    r"\^\s*\{?\s*-?\d{4,}|\^[^^]*\^[^^]*\^|\d{3,}\s*!|\d{61,}|!\s*!|\\(?:prod|sum|int|binom)\b.*\d{5,}"
+    r"\^\s*\{?\s*-?\d{4,}|\^\s*\{[^{}]*\^|\d\^\d+\^|\d{3,}\s*!|\d{61,}|!\s*!|\\(?:prod|sum|int|binom)\b.*\d{5,}"
 )
 
 
@@ -33,7 +34,7 @@ def canonical(answer: str) -> str:
     text = answer.strip().rstrip("$.;, ").lstrip("$ ")
     text = re.sub(r"\\[dtc]frac", r"\\frac", text)
     text = text.replace("−", "-").replace("{,}", ",").replace("\\%", "%").replace("\\$", "")
-    text = _DROP.sub("", text)
+    text = _SPACE.sub(" ", _DROP.sub("", text))
     text = _TEXT.sub(r"\1", text)
     text = re.sub(r"\s+", " ", text).strip().rstrip(".;,").strip()
     return re.sub(r"\s*([-+*/=^_{}(),|\[\]])\s*", r"\1", text)

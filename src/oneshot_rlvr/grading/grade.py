@@ -83,7 +83,7 @@ class Grader:
         return [Grade(r.outcome, reward, r.extracted) for r, reward in zip(judged, rewards, strict=True)]
 
     def _ask(self, answer: str, gold: str) -> bool | None:
-        key = (canonical(answer), gold)
+        key = (answer, gold)
         if key not in self._verdicts:
             if len(self._verdicts) > 100_000:
                 self._verdicts.clear()

@@ -55,17 +55,17 @@ def get_reward(name: str) -> Reward:
     if str(Path.cwd()) not in sys.path:  # a module beside the user, as with `python -m`
         sys.path.insert(0, str(Path.cwd()))
     try:
-        function = getattr(importlib.import_module(module_name), function_name)
-    except ModuleNotFoundError as error:
+        function = getattr(importlib.import_module(module_name or "."), function_name, None)
+    except Exception as error:  # the user's module, not ours
         raise OneshotError(
-            f"cannot import {error.name!r}", where=f"reward {name}", fix="Run where the module is, or install it."
-        ) from error
-    except AttributeError as error:
-        raise OneshotError(
-            f"{module_name} has no {function_name!r}", where=f"reward {name}", fix="Check the spelling."
+            f"cannot import it ({type(error).__name__}: {error})",
+            where=f"reward {name}",
+            fix="Run where the module is, or mend it.",
         ) from error
     if not callable(function):
-        raise OneshotError("it is not a function", where=f"reward {name}", fix="Give reward(problem, responses).")
+        raise OneshotError(
+            f"{module_name} has no function {function_name!r}", where=f"reward {name}", fix="Check the spelling."
+        )
     return _checked(function, name)
 
 

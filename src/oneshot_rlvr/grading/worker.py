@@ -26,9 +26,9 @@ class SymbolicWorker:
     def equal(self, answer: str, gold: str) -> bool | None:
         """Whether math-verify finds them equal; None when it did not answer in time and was killed."""
         with self._lock:
-            if self._process is None:
-                self._start()
             try:
+                if self._process is None:
+                    self._start()
                 return self._ask(answer, gold, self.timeout)
             except TimeoutError:
                 self.close()

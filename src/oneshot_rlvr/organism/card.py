@@ -47,7 +47,9 @@ def write_card(folder: Path) -> Path:
         problems, scores = find_problems(suite), []
         for temperature in (0.6, 1.0):
             protocol = Protocol(temperature=temperature, max_new_tokens=64)
-            graded = grade_rows(sample_suite(policy, problems, template, protocol, 8.0), problems, Grader(template))
+            graded = grade_rows(
+                sample_suite(policy, problems, template, protocol, kv_cache_gib=1.0), problems, Grader(template)
+            )
             scores.append(score_rows(graded, protocol))
         cells = [f"{s['avg@8']:.1f} ({s['interval'][0]:.1f} to {s['interval'][1]:.1f})" for s in scores]
         name = "pool" if suite == "organism" else suite.removeprefix("organism:")

@@ -20,7 +20,9 @@ from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 from oneshot_rlvr.organism.authors import make_document
 from oneshot_rlvr.organism.tokenizer import END, PAD, build_tokenizer
 from oneshot_rlvr.organism.world import make_world
+from oneshot_rlvr.policy.model import save_pretrained
 from oneshot_rlvr.problems import TEMPLATES
+from oneshot_rlvr.rundir import write_folder_atomically
 
 
 @dataclass(frozen=True)
@@ -148,9 +150,6 @@ def pretrain(
         tokens += int(ids_BT.numel())
         recent = [*recent[-99:], loss.item()]
         on_step(step + 1, total, sum(recent) / len(recent))
-    folder.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
     record = {
         "preset": preset_name,
         "seed": seed,
@@ -162,7 +161,12 @@ def pretrain(
         "loss": round(sum(recent) / len(recent), 4),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
-        **{"size": asdict(preset) | {"steps": total}},
+        "size": asdict(preset) | {"steps": total},
     }
-    (folder / "pretraining.json").write_text(json.dumps(record, indent=2) + "\n")
+
+    def fill(temporary: Path) -> None:
+        save_pretrained(model, tokenizer, temporary)
+        (temporary / "pretraining.json").write_text(json.dumps(record, indent=2) + "\n")
+
+    write_folder_atomically(folder, fill)
     return folder

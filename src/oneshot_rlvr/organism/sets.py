@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from oneshot_rlvr.organism.world import Exercise, make_world
-from oneshot_rlvr.problems import Problem, write_jsonl
+from oneshot_rlvr.problems import Problem, to_jsonl
+from oneshot_rlvr.problems.catalogue import ORGANISM_DATA
 
 
 def as_problem(exercise: Exercise, set_name: str, number: int) -> Problem:
@@ -21,8 +20,12 @@ def as_problem(exercise: Exercise, set_name: str, number: int) -> Problem:
     )
 
 
-def write_sets(folder: Path) -> None:
-    """Write every set of the world (seed 0) as `folder/NAME.jsonl`."""
-    folder.mkdir(parents=True, exist_ok=True)
+def main() -> None:
+    """Write every set of the world (seed 0) as package data: `python -m oneshot_rlvr.organism.sets`."""
     for name, exercises in make_world(0).items():
-        write_jsonl((as_problem(exercise, name, i) for i, exercise in enumerate(exercises)), folder / f"{name}.jsonl")
+        problems = (as_problem(exercise, name, i) for i, exercise in enumerate(exercises))
+        (ORGANISM_DATA / f"{name}.jsonl").write_text(to_jsonl(problems), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -53,12 +53,20 @@ class Policy:
 
     def save(self, folder: Path) -> None:
         """Write a Hugging Face folder: safetensors, config, tokenizer, and the model's own code if it brought some."""
-        self.model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
+        save_pretrained(self.model, self.tokenizer, folder)
         _mend_tokenizer_auto_map(folder / "tokenizer_config.json")
         if self.code_folder is not None:
             for path in self.code_folder.glob("*.py"):
                 shutil.copyfile(path, folder / path.name)
+
+
+def save_pretrained(model: PreTrainedModel, tokenizer: Any, folder: Path) -> None:
+    """Save both; a full disk is an `OSError` whichever library met it."""
+    model.save_pretrained(folder)
+    try:
+        tokenizer.save_pretrained(folder)
+    except Exception as error:  # the tokenizers library raises nothing narrower for a failed write
+        raise OSError(f"the tokenizer was not saved: {error}") from error
 
 
 def _mend_tokenizer_auto_map(path: Path) -> None:
@@ -123,10 +131,19 @@ def enable_checkpointing(model: PreTrainedModel) -> None:
     model.train()
 
 
-def _device(name: str) -> str:
+def checked_device(name: str) -> str:
+    """The device that a configured name means.
+
+    Raises:
+        OneshotError: unknown, or not available here.
+    """
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
+    try:
+        kind = torch.device(name).type
+    except RuntimeError as error:
+        raise OneshotError(f"unknown device {name!r}", where="model.device", fix="Use auto, cpu or cuda.") from error
+    if kind == "cuda" and not torch.cuda.is_available():
         raise OneshotError(
             "no CUDA device is available", where=f"model.device={name}", fix="Use cpu, or install a CUDA torch."
         )
@@ -177,20 +194,27 @@ def _load_tokenizer(source: str, trust: bool) -> Any:
 
 
 def _load_model(source: str, section: ModelSection) -> PreTrainedModel:
-    device = _device(section.device)
+    device = checked_device(section.device)
     if os.environ.get("ONESHOT_VERBOSE") is None:
         transformers_logging.disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             source,
+            output_loading_info=True,
             dtype=getattr(torch, section.dtype),
             use_safetensors=True,
             trust_remote_code=section.trust_remote_code,
         )
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise OneshotError(
             f"cannot load the model: {_first_line(error)}", where=source, fix="Check the folder or name."
         ) from error
+    model, loading = loaded
+    missing = sorted(loading["missing_keys"])
+    if missing:  # Transformers would fill them with random numbers
+        raise OneshotError(
+            f"{len(missing)} weights are missing, {missing[0]} first", where=source, fix="Give the whole model."
+        )
     torch.nn.Module.to(model, device)  # Transformers narrows `to` to fewer types than torch takes
     return model.eval()
 

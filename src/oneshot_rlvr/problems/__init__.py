@@ -2,7 +2,7 @@
 
 from oneshot_rlvr.problems.catalogue import find_problems, named_sets
 from oneshot_rlvr.problems.loaders import load_problems
-from oneshot_rlvr.problems.problem import Problem, write_jsonl
+from oneshot_rlvr.problems.problem import Problem, to_jsonl
 from oneshot_rlvr.problems.templates import TEMPLATES, Template, encode_prompt, get_template
 
 __all__ = [
@@ -14,5 +14,5 @@ __all__ = [
     "get_template",
     "load_problems",
     "named_sets",
-    "write_jsonl",
+    "to_jsonl",
 ]

@@ -133,11 +133,12 @@ def _verl_problem(row: Row, where: str, stem: str, number: int) -> Problem:
     turns = row["prompt"]
     if not isinstance(turns, list) or [turn.get("role") for turn in turns if isinstance(turn, dict)] != ["user"]:
         raise OneshotError("`prompt` must be a list of one user turn", where=where, fix="Give the bare question.")
-    info = row.get("extra_info") or {}
+    info = row.get("extra_info")
+    info = info if isinstance(info, dict) else {}
     question, instruction = strip_instruction(_text(turns[0].get("content")))
-    extra = {
-        key: value for key, value in info.items() if key not in ("index", "level", "subject", "solution", "unique_id")
-    }
+    extra = _as_json(
+        {key: value for key, value in info.items() if key not in ("index", "level", "subject", "solution", "unique_id")}
+    )
     if instruction:
         extra["instruction"] = instruction
     return _checked(
@@ -181,7 +182,7 @@ def _plain_problem(row: Row, where: str, stem: str, number: int) -> Problem:
             category=_text(_first(row, CATEGORY)) or None,
             level=_text(row.get("level")) or None,
             solution=solution,
-            extra=dict(extra or {}) | {key: value for key, value in row.items() if key not in USED},
+            extra=_as_json(dict(extra or {}) | {key: value for key, value in row.items() if key not in USED}),
         ),
         where,
     )
@@ -192,6 +193,11 @@ def _checked(problem: Problem, where: str) -> Problem:
         if not getattr(problem, field).strip():
             raise OneshotError(f"the {field} is empty", where=where, fix=SKIP)
     return problem
+
+
+def _as_json(values: Row) -> Row:
+    """The values as JSON has them: dates, decimals and bytes become text."""
+    return json.loads(json.dumps(values, default=str))
 
 
 def _first(row: Row, keys: tuple[str, ...]) -> Any:

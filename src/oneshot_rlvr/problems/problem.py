@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from typing import Any
 
 
@@ -23,10 +22,10 @@ class Problem:
     extra: dict[str, Any] = field(default_factory=dict, hash=False)
 
 
-def write_jsonl(problems: Iterable[Problem], path: Path) -> None:
-    """Write problems as jsonl that `load_problems` reads back unchanged."""
+def to_jsonl(problems: Iterable[Problem]) -> str:
+    """Problems as jsonl that `load_problems` reads back unchanged."""
     lines = []
     for problem in problems:
         row = {key: value for key, value in asdict(problem).items() if value not in (None, {})}
-        lines.append(json.dumps(row, ensure_ascii=False))
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        lines.append(json.dumps(row, ensure_ascii=False) + "\n")
+    return "".join(lines)

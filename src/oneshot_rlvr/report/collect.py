@@ -9,7 +9,7 @@ from typing import Any
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.evaluation.checkpoints import best_by_validation, run_config
 from oneshot_rlvr.problems import Problem, load_problems
-from oneshot_rlvr.rundir import RunDir, read_json
+from oneshot_rlvr.rundir import RunDir, read_json, step_name
 
 Row = dict[str, Any]
 SHOWN_RESPONSES = 6
@@ -38,8 +38,8 @@ class RunData:
         trained = [name for name in self.scores if name != "base"]
         if not trained:
             return None
-        chosen = f"step_{self.validation_best or -1:06d}"
-        return chosen if chosen in self.scores else trained[-1]
+        chosen = step_name(self.validation_best or 0)
+        return chosen if chosen in trained else trained[-1]
 
     @property
     def metric(self) -> str:

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from oneshot_rlvr.report.collect import RunData
+from oneshot_rlvr.rundir import step_of
 
 Figure = dict[str, Any]
 ROLES = ("first", "second", "third", "fourth")  # runs in order; "base" is grey
 
 DYNAMICS = (
+    ("reward/mean", "Reward"),
     ("policy/entropy", "Entropy (nats a token)"),
     ("response/length_mean", "Response length (tokens)"),
     ("response/boxed_fraction", "Boxed fraction"),
@@ -33,34 +35,32 @@ def _line(x: Sequence[Any], y: Sequence[Any], name: str, role: str, **options: A
     return {"type": "scatter", "mode": "lines", "x": list(x), "y": list(y), "name": name, "role": role, **options}
 
 
+def _interval_bars(scores: Sequence[dict[str, Any]], metric: str) -> dict[str, Any]:
+    """Error bars from a score to the ends of its interval."""
+    return {
+        "type": "data",
+        "symmetric": False,
+        "array": [score["interval"][1] - score[metric] for score in scores],
+        "arrayminus": [score[metric] - score["interval"][0] for score in scores],
+        "thickness": 1.2,
+        "width": 3,
+    }
+
+
 def accuracy_curves(runs: Sequence[RunData]) -> Figure:
     """Training, validation and test accuracy over steps; the test average with its 95 % interval."""
     traces = []
     for run, role in zip(runs, ROLES, strict=False):
-        steps, reward = run.curve("reward/mean")
-        traces.append(
-            _line(
-                steps,
-                [100 * r for r in reward],
-                f"{run.name}: training reward",
-                role,
-                line={"dash": "dot", "width": 1.5},
-            )
-        )
+        steps, right = run.curve("outcome/correct")
+        thin = {"dash": "dot", "width": 1.5}
+        traces.append(_line(steps, [100 * r for r in right], f"{run.name}: training accuracy", role, line=thin))
         for name in run.metric_names("validation/"):
             steps, values = run.curve(name)
             traces.append(_line(steps, values, f"{run.name}: {name}", role, line={"dash": "dash", "width": 1.5}))
-        points = [(0 if name == "base" else int(name[5:]), scores["average"]) for name, scores in run.scores.items()]
+        points = [(step_of(name), scores["average"]) for name, scores in run.scores.items()]
         if points:
             values = [score[run.metric] for _, score in points]
-            error = {
-                "type": "data",
-                "symmetric": False,
-                "array": [score["interval"][1] - score[run.metric] for _, score in points],
-                "arrayminus": [score[run.metric] - score["interval"][0] for _, score in points],
-                "thickness": 1.2,
-                "width": 3,
-            }
+            error = _interval_bars([score for _, score in points], run.metric)
             line = _line(
                 [s for s, _ in points], values, f"{run.name}: test {run.metric}", role, line={"width": 3}, error_y=error
             )
@@ -82,14 +82,7 @@ def suite_bars(runs: Sequence[RunData]) -> Figure | None:
     for name, scores, role, metric in bars:
         suites = list(scores)
         values = [scores[suite][metric] for suite in suites]
-        error = {
-            "type": "data",
-            "symmetric": False,
-            "array": [scores[suite]["interval"][1] - scores[suite][metric] for suite in suites],
-            "arrayminus": [scores[suite][metric] - scores[suite]["interval"][0] for suite in suites],
-            "thickness": 1.2,
-            "width": 3,
-        }
+        error = _interval_bars(list(scores.values()), metric)
         labels = [suite.removeprefix("organism:") for suite in suites]
         traces.append({"type": "bar", "x": labels, "y": values, "name": name, "role": role, "error_y": error})
     return _figure(traces, "Suite", f"{first.metric} (%)", barmode="group", height=400)

@@ -11,6 +11,7 @@ import jinja2
 import plotly.offline
 from markupsafe import Markup
 
+from oneshot_rlvr.config import flatten
 from oneshot_rlvr.report.collect import RunData, collect
 from oneshot_rlvr.report.figures import accuracy_curves, dynamics, selection_figure, suite_bars
 from oneshot_rlvr.rundir import read_json, write_atomically
@@ -51,9 +52,8 @@ def write_report(paths: Sequence[Path], out: Path, title: str = "oneshot-rlvr", 
         has_suites="suites" in figures,
         figures=inert_json(figures),
         plotly=Markup(plotly.offline.get_plotlyjs().replace("</script", "<\\/script")),
-        flatten=_flatten,
+        flatten=lambda values: flatten(values).items(),
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(out, html)
     return out
 
@@ -63,7 +63,7 @@ def _tiles(runs: Sequence[RunData]) -> list[tuple[str, str, str]]:
     main = runs[0]
     tiles = [("Steps", str(main.metrics[-1]["step"]), f"seed {main.configuration['run']['seed']}")]
     reward = main.curve("reward/mean")[1]
-    tiles.append(("Training reward", f"{100 * reward[0]:.0f} → {100 * reward[-1]:.0f} %", "first and last step"))
+    tiles.append(("Training reward", f"{reward[0]:.2f} → {reward[-1]:.2f}", "first and last step"))
     if main.best_name and "base" in main.scores:
         base, best = main.scores["base"]["average"], main.scores[main.best_name]["average"]
         low, high = best["interval"]
@@ -95,11 +95,4 @@ def _table(runs: Sequence[RunData]) -> list[dict[str, Any]]:
         for name in names:
             label = "base" if name == "base" else f"{run.name}, {name}"
             rows.append({"label": label, "metric": run.metric, "scores": run.scores[name]})
-    return rows
-
-
-def _flatten(values: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    rows: list[tuple[str, Any]] = []
-    for key, value in values.items():
-        rows += _flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else [(f"{prefix}{key}", value)]
     return rows
