@@ -176,8 +176,7 @@ def test_the_page_shows_hostile_text_as_text_and_fetches_nothing(run, tmp_path):
     evaluate_checkpoints(checkpoints_of(run), evaluator(run.path / "eval"), run.path / "eval")
     hostile = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
     rows = run.read_rollouts(1)
-    rows[0]["text"] = hostile
-    run.write_rollouts(1, rows)
+    run.write_rollouts(1, [{**row, "text": hostile} for row in rows])
     page = write_report([run.path], tmp_path / "report.html").read_text()
     assert hostile not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page

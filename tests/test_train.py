@@ -139,7 +139,7 @@ def scripted_batch(policy, advantages) -> StepBatch:
     responses = [tuple(torch.randint(2, 90, (n,), generator=generator).tolist()) for n in (3, 7, 1, 5, 2, 9, 4, 6)]
     prompts = [(5, 6, 7, 8), (9, 10)]
     return StepBatch(
-        prompts, [0, 0, 0, 0, 1, 1, 1, 1], responses, [(-1.0,) * len(r) for r in responses], torch.tensor(advantages), 4
+        prompts, [0, 0, 0, 0, 1, 1, 1, 1], responses, [(-1.0,) * len(r) for r in responses], torch.tensor(advantages)
     )
 
 
