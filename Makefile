@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# The build of torch: CPU wheels for Linux come from PyTorch's own index; see "CPU or CUDA" in README.md.
+# Which build of torch this is depends on the package index; see "CPU or CUDA" in README.md.
 TORCH ?= torch==2.13.0
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
@@ -20,7 +20,7 @@ test: $(VENV)/.installed-dev
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
 
-# torch first and alone: without the pin pip would fetch a CUDA build of several GB.
+# torch first and alone, so that nothing else chooses its version or build.
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) $(TORCH)
