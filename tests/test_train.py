@@ -97,6 +97,23 @@ def test_ctrl_c_saves_and_resume_goes_on(reference_run, tmp_path):
     assert same(weights(reference_run), weights(run))
 
 
+def test_the_command_exits_with_130_when_interrupted(tmp_path):
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "oneshot_rlvr.cli", "train", "grpo", "--model", "tiny", "--out", str(out)]
+    process = subprocess.Popen(
+        [*command, "--steps", "500"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not RunDir(out).metrics() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"oneshot train --resume {out}" in said
+    assert "Traceback" not in said
+    assert RunDir(out).resumable_step() == len(RunDir(out).metrics())
+
+
 def test_any_checkpoint_is_a_hugging_face_folder_and_generates(reference_run):
     for step in reference_run.steps():
         folder = reference_run.checkpoint_path(step)

@@ -80,17 +80,7 @@ def update(
                             scorer, batch, micro, denominator, config, old, reference_logprobs, sums, epoch
                         )
                     scorer.backward()
-            for parameter in policy.model.parameters():
-                if parameter.grad is None:  # a step without signal is a step all the same, resumed or not
-                    parameter.grad = torch.zeros_like(parameter)
-            norm = torch.nn.utils.clip_grad_norm_(policy.model.parameters(), config.optimizer.max_grad_norm)
-            if not math.isfinite(loss_value) or not math.isfinite(float(norm)):
-                raise OneshotError(
-                    f"the loss ({loss_value}) or its gradient ({float(norm)}) is not finite; this update was not made",
-                    fix="Lower optimizer.learning_rate, or look at the last rollouts file.",
-                )
-            optimizer.step()
-            norms.append(float(norm))
+            norms.append(_take_step(policy, optimizer, loss_value, config.optimizer.max_grad_norm))
             losses.append(loss_value)
     everything = range(len(lengths))
     sampled_entropy = -sum(sum(logprobs) for logprobs in batch.sampler_logprobs) / batch.tokens(everything)
@@ -103,6 +93,25 @@ def update(
         "policy/sampler_gap": sums.mean("gap") * config.batch.epochs,
         "policy/scored_fraction": len(scored) / len(lengths),
     }
+
+
+def _take_step(policy: Policy, optimizer: torch.optim.Optimizer, loss: float, max_norm: float) -> float:
+    """Clip the gradient and step; returns its norm before clipping.
+
+    Raises:
+        OneshotError: the loss or the norm is not finite; the weights are then as they were.
+    """
+    for parameter in policy.model.parameters():
+        if parameter.grad is None:  # a step without signal is a step all the same, resumed or not
+            parameter.grad = torch.zeros_like(parameter)
+    norm = float(torch.nn.utils.clip_grad_norm_(policy.model.parameters(), max_norm))
+    if not math.isfinite(loss) or not math.isfinite(norm):
+        raise OneshotError(
+            f"the loss ({loss}) or its gradient ({norm}) is not finite; this update was not made",
+            fix="Lower optimizer.learning_rate, or look at the last rollouts file.",
+        )
+    optimizer.step()
+    return norm
 
 
 def _accumulate(
