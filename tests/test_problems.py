@@ -90,9 +90,10 @@ def test_missing_file_and_unknown_set():
         find_problems("organism:chian")
 
 
-def test_bad_rows_can_be_skipped(tmp_path):
+def test_bad_rows_can_be_skipped_and_are_counted(tmp_path, caplog):
     (tmp_path / "p.jsonl").write_text('{"question": "a", "answer": ""}\n{"question": "b", "answer": "2"}\n')
     assert [p.question for p in load_problems(tmp_path / "p.jsonl", skip_bad_rows=True)] == ["b"]
+    assert "1 rows left out (row 1 first), 1 problems" in caplog.text
 
 
 def test_real_files(shared_data):

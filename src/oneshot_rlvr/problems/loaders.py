@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ SKIP = "Fill it in, remove the row, or pass --set data.skip_bad_rows=true."
 USED = {*QUESTION, *ANSWER, *IDENTIFIER, *CATEGORY, "level", "solution", "source", "extra"}
 
 Row = dict[str, Any]
+log = logging.getLogger(__name__)
 
 
 def load_problems(path: str | Path, skip_bad_rows: bool = False) -> list[Problem]:
@@ -45,12 +47,14 @@ def load_problems(path: str | Path, skip_bad_rows: bool = False) -> list[Problem
         raise OneshotError("no such problem file", where=path, fix="Check the path given to --problems.")
     problems: dict[str, Problem] = {}
     rows: dict[str, tuple[int, Row]] = {}
+    left_out: list[int] = []
     try:
         for number, row in READERS[path.suffix](path):
             try:
                 problem = _problem(row, f"{path}, row {number}", path.stem, number)
             except OneshotError:
                 if skip_bad_rows:
+                    left_out.append(number)
                     continue
                 raise
             if problem.id in problems:
@@ -69,6 +73,8 @@ def load_problems(path: str | Path, skip_bad_rows: bool = False) -> list[Problem
         raise OneshotError(f"cannot read it: {error}", where=path, fix="Give a readable UTF-8 file.") from error
     if not problems:
         raise OneshotError("the file holds no problem", where=path, fix="Add at least one row.")
+    if left_out:
+        log.warning("%s: %d rows left out (row %d first), %d problems", path, len(left_out), left_out[0], len(problems))
     return list(problems.values())
 
 
