@@ -7,8 +7,8 @@ from typer.testing import CliRunner
 from oneshot_rlvr.cli import app
 
 
-def oneshot(*args: object) -> tuple[int, str, str]:
-    result = CliRunner().invoke(app, [str(arg) for arg in args])
+def oneshot(*args: object, stdin: str | None = None) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, [str(arg) for arg in args], input=stdin)
     if result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result.exit_code, result.stdout, result.stderr

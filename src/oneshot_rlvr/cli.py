@@ -9,6 +9,7 @@ import functools
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -31,6 +32,7 @@ app = typer.Typer(
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="Override a configuration key, e.g. --set run.steps=50.")
 ]
+Mode = Annotated[str, typer.Option(help="Grading rules: default, released, qwen-eval or gsm8k-strict.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Plain lines instead of progress bars.")]
 
 
@@ -88,7 +90,7 @@ def train(
     problems: Annotated[str | None, typer.Option(help="A .jsonl, .csv or .parquet file, or a named set.")] = None,
     question: Annotated[str | None, typer.Option(help="Train on this one problem...")] = None,
     answer: Annotated[str | None, typer.Option(help="...with this answer.")] = None,
-    reward: Annotated[str | None, typer.Option(help="accuracy, format, or module:function.")] = None,
+    reward: Annotated[str | None, typer.Option(help="A reward, a weighted sum, or module:function.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder; by default a new one under runs/.")] = None,
     steps: Annotated[int | None, typer.Option(min=1)] = None,
     seed: Annotated[int | None, typer.Option(min=0)] = None,
@@ -148,6 +150,8 @@ def eval(
     temperature: Annotated[float, typer.Option(min=0.01)] = 0.6,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first problems of each suite.")] = None,
     max_new_tokens: Annotated[int | None, typer.Option(min=1, help="By default as the model is configured.")] = None,
+    mode: Mode = "default",
+    fallback: Annotated[bool, typer.Option(help="Without a box, take 'the answer is', then the last number.")] = False,
     settings: Settings = None,
     quiet: Quiet = False,
 ) -> None:
@@ -159,7 +163,7 @@ def eval(
     protocol = Protocol(samples=samples, temperature=temperature, max_new_tokens=max_new_tokens or 0)
     with Reporter(quiet).task("Evaluating", 1) as task:
         result = evaluate_target(
-            target, suite or ["organism"], protocol, out, every, limit, settings or [], task.update
+            target, suite or ["organism"], protocol, out, every, limit, settings or [], task.update, mode, fallback
         )
     metric, suites = f"avg@{samples}", [name for name in next(iter(result.scores.values())) if name != "average"]
     table = Table(title=f"{metric} at temperature {temperature} in %")
@@ -217,6 +221,7 @@ def problems(
     limit: Annotated[int, typer.Option(min=1)] = 20,
 ) -> None:
     """List named problem sets, or the problems of one."""
+    from oneshot_rlvr.grading.audit import audit_golds, summary
     from oneshot_rlvr.problems import find_problems, named_sets
 
     if source is None:
@@ -229,11 +234,56 @@ def problems(
     for problem in found[:limit]:
         table.add_row(*(_plain(text) for text in (problem.id, problem.question, problem.answer)))
     Console().print(table)
+    for line in summary(audit_golds(found), len(found)):
+        print(_plain(f"Note: {line}"))
 
 
 def _plain(text: str) -> Text:
     """Anybody's text for the terminal: no markup, no control characters."""
     return Text("".join(c for c in text if c.isprintable() or c == "\n"))
+
+
+@command
+def grade(
+    source: Annotated[Path, typer.Argument(metavar="IN.jsonl", help="Rows with pred and gold; - is standard input.")],
+    out: Annotated[Path | None, typer.Option(help="The rows with their grades; - is standard output.")] = None,
+    mode: Mode = "default",
+    versus: Annotated[str | None, typer.Option(help="A second mode: show where it disagrees.")] = None,
+    answers: Annotated[bool, typer.Option(help="pred is a bare answer, no response.")] = False,
+    fallback: Annotated[bool, typer.Option(help="Without a box, take 'the answer is', then the last number.")] = False,
+    timeout: Annotated[float, typer.Option(min=0.01, help="Seconds of symbolic work on one row.")] = 3.0,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes for it.")] = None,
+    limit: Annotated[int, typer.Option(min=0, help="Disagreements to list.")] = 20,
+) -> None:
+    """Grade any outputs again, and compare two modes on them."""
+    from oneshot_rlvr.grading import Grader
+    from oneshot_rlvr.grading.rows import confusion, disagreements, grade_rows, read_rows, write_rows
+
+    def graded(name: str) -> list[dict[str, Any]]:
+        with Grader(mode=name, timeout=timeout, workers=workers, answers=answers, fallback=fallback) as grader:
+            return grade_rows(rows, grader)
+
+    rows, console = read_rows(source), Console(stderr=True)
+    ours = graded(mode)
+    if out is not None:
+        write_rows(ours, out)
+    table = Table("outcome", "rows", "%", title=f"{len(rows)} rows under {mode}")
+    for outcome, count in Counter(row["outcome"] for row in ours).most_common():
+        table.add_row(outcome, str(count), f"{100 * count / len(rows):.1f}")
+    console.print(table)
+    if versus is None:
+        return
+    theirs = graded(versus)
+    table = Table(mode, versus, "rows", title="Where two modes meet")
+    for (a, b), count in confusion(ours, theirs).most_common():
+        table.add_row(a, b, str(count))
+    console.print(table)
+    found = disagreements(ours, theirs)
+    table = Table("row", "gold", f"{mode} found", mode, f"{versus} found", versus, title=f"{len(found)} disagreements")
+    for number, a, b in found[:limit]:
+        cells = (str(a["gold"]), str(a["extracted"]), a["outcome"], str(b["extracted"]), b["outcome"])
+        table.add_row(str(number), *(_plain(cell[:60]) for cell in cells))
+    console.print(table)
 
 
 @command

@@ -82,7 +82,17 @@ class AlgorithmSection(Section):
     entropy_coefficient: float = Field(default=0.0, description="weight of the entropy bonus")
     kl_coefficient: float = Field(default=0.0, ge=0, description="weight of the KL loss; 0 loads no reference model")
     kl_estimator: Literal["k1", "k2", "k3"] = "k3"
-    reward: str = Field(default="accuracy", description="accuracy, format, or module:function")
+    reward: str = Field(
+        default="accuracy", description="a reward, a weighted sum (accuracy + 0.5*overlong), or module:function"
+    )
+
+
+class GradingSection(Section):
+    """How answers are compared with golds."""
+
+    mode: str = Field(default="default", description="default, released, qwen-eval or gsm8k-strict")
+    timeout: float = Field(default=3.0, gt=0, description="seconds of symbolic work on one answer")
+    workers: int | None = Field(default=None, ge=1, description="processes for it; null for one a core, up to four")
 
 
 class OptimizerSection(Section):
@@ -121,6 +131,7 @@ class Config(Section):
     sampling: SamplingSection = SamplingSection()
     batch: BatchSection = BatchSection()
     algorithm: AlgorithmSection = AlgorithmSection()
+    grading: GradingSection = GradingSection()
     optimizer: OptimizerSection = OptimizerSection()
     run: RunSection = RunSection()
 

@@ -16,6 +16,7 @@ from oneshot_rlvr.config import Config
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.evaluation import Protocol, make_validator
 from oneshot_rlvr.evaluation.checkpoints import run_config
+from oneshot_rlvr.grading.audit import audit_golds, summary
 from oneshot_rlvr.problems import Problem, find_problems, get_template, load_problems, to_jsonl
 from oneshot_rlvr.rundir import RunDir, read_json, write_atomically
 from oneshot_rlvr.train import Metrics, prepare, train
@@ -88,6 +89,8 @@ def start(
         if trainer.policy.why_plain:
             print(f"Prompts are not shared in the forward pass (slower, same result): {trainer.policy.why_plain}")
         write_atomically(run.path / PROBLEMS, to_jsonl(problems))
+        for line in summary(audit_golds(problems, config.grading.timeout), len(problems)):
+            print(f"Note: {line}")
         run.write_json("environment.json", environment(str(trainer.policy.device)))
         write_config(run, config, sources)
         train(trainer, validate, on_step)
@@ -116,7 +119,7 @@ def _validator(config: Config) -> Callable[..., Metrics] | None:
         samples=config.run.validation_samples, max_new_tokens=config.sampling.max_new_tokens, greedy=False
     )
     problems, template = find_problems(config.run.validation), get_template(config.model.template)
-    return make_validator(problems, template, protocol, config.sampling.kv_cache_gib)
+    return make_validator(problems, template, protocol, config.sampling.kv_cache_gib, config.grading.mode)
 
 
 def write_config(run: RunDir, config: Config, sources: Mapping[str, str]) -> None:

@@ -9,8 +9,7 @@ from typing import Any
 import torch
 
 from oneshot_rlvr.algorithms import without_variance
-from oneshot_rlvr.grading import Grade, Response
-from oneshot_rlvr.grading.grade import OUTCOMES
+from oneshot_rlvr.grading import OUTCOMES, Grade, Response
 from oneshot_rlvr.problems import Problem
 from oneshot_rlvr.problems.answers import last_boxed
 from oneshot_rlvr.rollout import Rollout

@@ -63,7 +63,7 @@ def prepare(config: Config, run: RunDir, problems: Sequence[Problem], sampler: S
         OneshotError: a model, problem or checkpoint that cannot be used; nothing has been trained then.
     """
     check_loggers(config)
-    grader = Grader(get_template(config.model.template), get_reward(config.algorithm.reward))
+    grader = make_grader(config)
     done = run.resumable_step()
     if done:
         policy, optimizer = load_checkpoint(run, done, config)
@@ -88,6 +88,19 @@ def prepare(config: Config, run: RunDir, problems: Sequence[Problem], sampler: S
         grader=grader,
         sampler=sampler or LockstepSampler(policy, config.sampling.kv_cache_gib),
         done=done,
+    )
+
+
+def make_grader(config: Config) -> Grader:
+    """The run's grader: its template, reward and mode.
+
+    Raises:
+        OneshotError: no such template, reward or mode.
+    """
+    reward = get_reward(config.algorithm.reward, seed=config.run.seed, max_tokens=config.sampling.max_new_tokens)
+    grading = config.grading
+    return Grader(
+        get_template(config.model.template), reward, mode=grading.mode, timeout=grading.timeout, workers=grading.workers
     )
 
 
@@ -129,7 +142,7 @@ def train(
     """
     config, run, steps = trainer.config, trainer.run, trainer.config.run.steps
     run.cut_after(trainer.done)
-    with open_loggers(config, run.path, trainer.done) as log, stop_requested() as stopping:
+    with trainer.grader, open_loggers(config, run.path, trainer.done) as log, stop_requested() as stopping:
         for step in range(trainer.done + 1, steps + 1):
             started = time.perf_counter()
             problems_P, rollouts_PG = sample_step(trainer, step)

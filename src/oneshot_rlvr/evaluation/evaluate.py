@@ -48,20 +48,25 @@ class Evaluator:
     protocol: Protocol
     folder: Path
     kv_cache_gib: float = 8.0
+    mode: str = "default"
+    fallback: bool = False
 
     def evaluate(
         self, model_hash: str, load: Callable[[], Policy], on_suite: Callable[[str], None] = lambda name: None
     ) -> dict[str, Row]:
         """Scores of one model by suite, and their "average". `load` is called only if something must be sampled."""
-        grader, policy = Grader(self.template), None
+        policy = None
         rows_of: dict[str, list[Row]] = {}
         for name, problems in self.suites.items():
             path = self._transcript(model_hash, problems)
             if not path.exists():
                 policy = policy or load()
                 _write_rows(path, sample_suite(policy, problems, self.template, self.protocol, self.kv_cache_gib))
-            rows_of[name] = grade_rows(_read_rows(path), problems, grader)
             on_suite(name)
+        with self.grader() as grader:
+            for name, problems in self.suites.items():
+                rows = _read_rows(self._transcript(model_hash, problems))
+                rows_of[name] = grade_rows(rows, problems, grader)
         scores = {name: score_rows(rows, self.protocol) for name, rows in rows_of.items()}
         return scores | {"average": _average(rows_of, scores, self.protocol)}
 
@@ -69,13 +74,19 @@ class Evaluator:
         """The first graded rows of a suite that has been evaluated."""
         problems = self.suites[suite]
         path = self._transcript(model_hash, problems)
-        return grade_rows(_read_rows(path)[:count], problems[:count], Grader(self.template))
+        with self.grader() as grader:
+            return grade_rows(_read_rows(path)[:count], problems[:count], grader)
+
+    def grader(self) -> Grader:
+        """A grader for the template and mode; the fallback is for evaluation alone."""
+        return Grader(self.template, mode=self.mode, fallback=self.fallback)
 
     @property
     def record(self) -> Row:
         """What was asked, for the folder of scores."""
         suites = {name: len(problems) for name, problems in self.suites.items()}
-        return {"protocol": asdict(self.protocol), "template": self.template.name, "suites": suites}
+        grading = {"mode": self.mode, "fallback": self.fallback}
+        return {"protocol": asdict(self.protocol), "template": self.template.name, "grading": grading, "suites": suites}
 
     def _transcript(self, model_hash: str, problems: Sequence[Problem]) -> Path:
         asked = [(problem.id, problem.question) for problem in problems]
@@ -135,7 +146,8 @@ def grade_rows(rows: Sequence[Row], problems: Sequence[Problem], grader: Grader)
             responses = [Response(r["text"], r["finish"], r["tokens"]) for r in row[kind]]
             grades = grader.grade(problem, responses)
             new[kind] = [
-                {**r, "outcome": g.outcome, "extracted": g.extracted} for r, g in zip(row[kind], grades, strict=True)
+                {**r, "outcome": g.outcome, "extracted": g.extracted, "found": g.source}
+                for r, g in zip(row[kind], grades, strict=True)
             ]
         graded.append(new)
     return graded
@@ -192,10 +204,10 @@ def _read_rows(path: Path) -> list[Row]:
 
 
 def make_validator(
-    problems: Sequence[Problem], template: Template, protocol: Protocol, kv_cache_gib: float
+    problems: Sequence[Problem], template: Template, protocol: Protocol, kv_cache_gib: float, mode: str = "default"
 ) -> Callable[[Policy, int], dict[str, float]]:
     """A training callback: accuracy on held-out problems, by which the best checkpoint is chosen."""
-    grader = Grader(template)
+    grader = Grader(template, mode=mode)
 
     def validate(policy: Policy, step: int) -> dict[str, float]:
         rows = grade_rows(sample_suite(policy, problems, template, protocol, kv_cache_gib), problems, grader)

@@ -11,6 +11,7 @@ from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.evaluation.checkpoints import Checkpoint, checkpoints_of, run_config
 from oneshot_rlvr.evaluation.evaluate import Evaluator, Protocol
 from oneshot_rlvr.evaluation.runs import Scores, best_checkpoint, evaluate_checkpoints, write_examples
+from oneshot_rlvr.grading.modes import get_mode
 from oneshot_rlvr.problems import Problem, find_problems, get_template
 from oneshot_rlvr.problems.catalogue import organism_suites
 from oneshot_rlvr.rundir import RunDir
@@ -36,6 +37,8 @@ def evaluate_target(
     limit: int | None,
     settings: Sequence[str],
     on_unit: OnUnit,
+    mode: str = "default",
+    fallback: bool = False,
 ) -> Result:
     """Evaluate `target`; a protocol with `max_new_tokens` 0 takes the model's configured length.
 
@@ -58,6 +61,8 @@ def evaluate_target(
         protocol=replace(protocol, max_new_tokens=protocol.max_new_tokens or config.sampling.max_new_tokens),
         folder=out,
         kv_cache_gib=config.sampling.kv_cache_gib,
+        mode=get_mode(mode).name,
+        fallback=fallback,
     )
     total, done = len(checkpoints) * len(evaluator.suites), 0
 

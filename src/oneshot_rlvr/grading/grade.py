@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from oneshot_rlvr.grading.equivalence import canonical, quick_equal
+from oneshot_rlvr.grading.compare import Layer
+from oneshot_rlvr.grading.extract import Extracted, Source, after_think, extract, nothing, with_fallback
+from oneshot_rlvr.grading.modes import get_mode
+from oneshot_rlvr.grading.normalise import canonical
+from oneshot_rlvr.grading.pool import Question, WorkerPool
 from oneshot_rlvr.grading.rewards import Reward, accuracy
-from oneshot_rlvr.grading.worker import SymbolicWorker
 from oneshot_rlvr.problems import Problem, Template
 from oneshot_rlvr.problems.answers import after_hash, last_boxed
 
 Outcome = Literal["correct", "wrong", "no_answer", "truncated", "timeout", "unscorable"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+Finish = Literal["stop", "length"]
+MOST_REMEMBERED = 100_000  # verdicts
 
 
 @dataclass(frozen=True)
@@ -21,7 +28,7 @@ class Response:
     """What a reward function sees of a rollout: its text alone (never the prompt), its verdict, its size."""
 
     text: str
-    finish: Literal["stop", "length"]
+    finish: Finish
     tokens: int
     outcome: Outcome = "no_answer"
     extracted: str | None = None
@@ -29,63 +36,160 @@ class Response:
 
 @dataclass(frozen=True)
 class Grade:
-    """The verdict on one response. `reward` is None when the reward function calls it unscorable."""
+    """The verdict on one response.
+
+    `reward` is None when the reward function calls it unscorable. `layer` says what decided: the gold, extraction,
+    string, limit, number, structure or symbolic. `source` is where the answer stood; `seconds` what symbolic work took.
+    """
 
     outcome: Outcome
     reward: float | None
     extracted: str | None
+    layer: Layer
+    source: Source | None = None
+    seconds: float = 0.0
 
 
-def extract(text: str, template: Template) -> str | None:
-    """The answer in a response, where its template asks for it; None when there is none."""
-    if template.think:
-        _, closed, text = text.rpartition("</think>")
-        if not closed:
-            return None
-    return last_boxed(text) if template.answer == "box" else after_hash(text)
+@dataclass(frozen=True)
+class _Judged:
+    equal: bool | None
+    layer: Layer
+    seconds: float
 
 
 class Grader:
-    """Grades responses under one template and reward. Identical text is graded once a call."""
+    """Grades responses. Identical text is graded once; symbolic work runs in workers that are killed when late.
 
-    def __init__(self, template: Template, reward: Reward = accuracy, timeout: float = 3.0) -> None:
+    With a `template`, answers are looked for where it asks for them; without one, in the last box or after `####`.
+    Usable from any thread; `close` (or `with`) ends the workers, which also end with the program.
+    """
+
+    def __init__(
+        self,
+        template: Template | None = None,
+        reward: Reward = accuracy,
+        *,
+        mode: str = "default",
+        timeout: float = 3.0,
+        workers: int | None = None,
+        answers: bool = False,
+        fallback: bool = False,
+    ) -> None:
+        """Make a grader; no process starts before a question needs one.
+
+        Args:
+            template: whose place for the answer counts.
+            reward: what a group's outcomes earn.
+            mode: the rules, by name (`modes.py`).
+            timeout: seconds of symbolic work on one pair.
+            workers: processes at most; by default one a core, up to four.
+            answers: the texts are bare answers; a box in one is looked into.
+            fallback: take "the answer is", then the last number, where there is no box. Not for rewards.
+
+        Raises:
+            OneshotError: there is no such mode.
+        """
         self.template = template
         self.reward = reward
-        self._worker = SymbolicWorker(timeout)
-        self._verdicts: dict[tuple[str, str], bool | None] = {}
+        self.mode = get_mode(mode)
+        self.answers = answers
+        self.fallback = fallback
+        self.pool = WorkerPool(timeout, workers)
+        self._known: dict[tuple[str, str], _Judged] = {}
+
+    def __enter__(self) -> Grader:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the worker processes."""
+        self.pool.close()
 
     def scorable(self, problem: Problem) -> bool:
         """Whether the gold says anything once canonical."""
-        return bool(canonical(problem.answer))
-
-    def outcome(self, text: str, finish: str, problem: Problem) -> tuple[Outcome, str | None]:
-        """The verdict on a response, and the answer found in it."""
-        if not self.scorable(problem):
-            return "unscorable", None
-        answer = extract(text, self.template)
-        if answer is None:
-            return ("truncated" if finish == "length" else "no_answer"), None
-        equal = quick_equal(answer, problem.answer)
-        if equal is None:
-            equal = self._ask(answer, problem.answer)
-        return ("timeout" if equal is None else "correct" if equal else "wrong"), answer
+        return bool(canonical(gold_answer(problem.answer)))
 
     def grade(self, problem: Problem, responses: Sequence[Response]) -> list[Grade]:
         """Grade one problem's responses: outcomes first, then the reward function on all of them together."""
-        seen: dict[tuple[str, str], tuple[Outcome, str | None]] = {}
-        judged = []
-        for response in responses:
-            key = (response.text, response.finish)
-            if key not in seen:
-                seen[key] = self.outcome(response.text, response.finish, problem)
-            judged.append(Response(response.text, response.finish, response.tokens, *seen[key]))
+        found = self._outcomes([(r.text, r.finish, problem.answer) for r in responses])
+        judged = [
+            Response(r.text, r.finish, r.tokens, g.outcome, g.extracted) for r, g in zip(responses, found, strict=True)
+        ]
         rewards = self.reward(problem, judged)
-        return [Grade(r.outcome, reward, r.extracted) for r, reward in zip(judged, rewards, strict=True)]
+        return [replace(g, reward=reward) for g, reward in zip(found, rewards, strict=True)]
 
-    def _ask(self, answer: str, gold: str) -> bool | None:
-        key = (answer, gold)
-        if key not in self._verdicts:
-            if len(self._verdicts) > 100_000:
-                self._verdicts.clear()
-            self._verdicts[key] = self._worker.equal(answer, gold)
-        return self._verdicts[key]
+    def grade_many(
+        self, responses: Sequence[str], golds: Sequence[str], finishes: Sequence[Finish] | None = None
+    ) -> list[Grade]:
+        """Grade any responses, each against its own gold and as a group of its own; in order.
+
+        Raises:
+            ValueError: the numbers of responses and golds differ.
+        """
+        rows = zip(responses, finishes or ["stop"] * len(responses), golds, strict=True)
+        found = self._outcomes(list(rows))
+        grades = []
+        for text, gold, grade in zip(responses, golds, found, strict=True):
+            response = Response(text, "stop", len(text.split()), grade.outcome, grade.extracted)
+            grades.append(replace(grade, reward=self.reward(Problem("row", "", gold, "rows"), [response])[0]))
+        return grades
+
+    async def agrade_many(self, responses: Sequence[str], golds: Sequence[str]) -> list[Grade]:
+        """`grade_many` without holding up the event loop."""
+        return await asyncio.to_thread(self.grade_many, responses, golds)
+
+    def _outcomes(self, rows: Sequence[tuple[str, str, str]]) -> list[Grade]:
+        """Grades without rewards of (text, finish, gold) rows; each distinct row is looked at once."""
+        distinct = list(dict.fromkeys(rows))
+        answers = [self._answer(text, gold) for text, _, gold in distinct]
+        golds = [gold_answer(gold) for _, _, gold in distinct]
+        self._judge([(a.answer, g) for a, g in zip(answers, golds, strict=True) if a.answer is not None])
+        grades = {}
+        for row, answer, gold in zip(distinct, answers, golds, strict=True):
+            if not canonical(gold):
+                grades[row] = Grade("unscorable", None, None, "gold")
+            elif answer.answer is None:
+                grades[row] = Grade("truncated" if row[1] == "length" else "no_answer", None, None, "extraction")
+            else:
+                judged = self._known[answer.answer, gold]
+                outcome: Outcome = "timeout" if judged.equal is None else "correct" if judged.equal else "wrong"
+                grades[row] = Grade(outcome, None, answer.answer, judged.layer, answer.source, judged.seconds)
+        return [grades[row] for row in rows]
+
+    def _answer(self, text: str, gold: str) -> Extracted:
+        if self.answers:
+            return Extracted(last_boxed(text) or text, "answer")
+        if self.template is not None and self.mode.name == "default":
+            return extract(text, self.template, self.fallback)
+        if self.template is not None and self.template.think and not (text := after_think(text)):
+            return nothing()
+        found = self.mode.find(text)
+        return with_fallback(found, text) if self.fallback else found
+
+    def _judge(self, pairs: Sequence[tuple[str, str]]) -> None:
+        """Put every pair's verdict into `_known`: first without symbols, then the open ones in the workers."""
+        if len(self._known) + len(pairs) > MOST_REMEMBERED:
+            self._known.clear()
+        undecided = []
+        for pair in dict.fromkeys(pairs):
+            if pair in self._known:
+                continue
+            started = time.perf_counter()
+            verdict = self.mode.decide(*pair, None)
+            if verdict is None:
+                undecided.append(pair)
+            else:
+                self._known[pair] = _Judged(verdict.equal, verdict.layer, time.perf_counter() - started)
+        replies = self.pool.ask([Question(self.mode.name, *pair) for pair in undecided])
+        for pair, reply in zip(undecided, replies, strict=True):
+            layer: Layer = "limit" if reply.equal is None else "symbolic"
+            self._known[pair] = _Judged(reply.equal, layer, reply.seconds)
+
+
+def gold_answer(gold: str) -> str:
+    """The answer in a gold: what its box holds, or follows `####`, else all of it."""
+    if "boxed" in gold and (found := last_boxed(gold)):
+        return found
+    return (after_hash(gold) or gold) if "####" in gold else gold

@@ -1,94 +1,236 @@
 """Reward functions: `reward(problem, responses) -> list[float | None]` for one group of responses to one problem.
 
-A group rather than one response, so that rewards which compare responses (majority, length) need no other signature.
-`None` means unscorable: the response leaves the group's baseline and gets no gradient.
+A group rather than one response, so that rewards which compare responses (majority, length) need no other signature;
+options are keywords with defaults. `None` means unscorable: the response leaves the group's baseline and gets no
+gradient. `reward_spec.py` reads them from a configuration, alone or as a weighted sum.
 """
 
 from __future__ import annotations
 
-import importlib
 import math
-import sys
-import traceback
+import re
+from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from fractions import Fraction
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Literal
 
-from oneshot_rlvr.errors import OneshotError, nearest
+from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.grading.compare import decide
+from oneshot_rlvr.grading.normalise import canonical
+from oneshot_rlvr.grading.numbers import Number, read_number
 from oneshot_rlvr.problems import Problem
 from oneshot_rlvr.problems.answers import last_boxed
 
 if TYPE_CHECKING:
     from oneshot_rlvr.grading.grade import Response
 
-Reward = Callable[[Problem, Sequence["Response"]], list[float | None]]
+Rewards = list[float | None]
+Reward = Callable[[Problem, Sequence["Response"]], Rewards]
 
 
-def accuracy(problem: Problem, responses: Sequence[Response]) -> list[float | None]:
+def accuracy(problem: Problem, responses: Sequence[Response]) -> Rewards:
     """1 for a correct answer, else 0 (the paper's outcome reward); None where the gold is unscorable."""
     return [None if r.outcome == "unscorable" else float(r.outcome == "correct") for r in responses]
 
 
-def format_box(problem: Problem, responses: Sequence[Response]) -> list[float | None]:
+def format_box(problem: Problem, responses: Sequence[Response]) -> Rewards:
     """1 for a balanced box that is not empty, whatever it holds (the paper's format control), else 0."""
     return [float(last_boxed(r.text) is not None) for r in responses]
 
 
-REWARDS: dict[str, Reward] = {"accuracy": accuracy, "format": format_box}
+def format_think(problem: Problem, responses: Sequence[Response]) -> Rewards:
+    """1 for `<think>...</think>` once, at the start, and text after it; the opening tag may stand in the prompt."""
+    shape = re.compile(r"\s*(?:<think>)?((?!</?think>).)*</think>((?!</?think>).)*\S((?!</?think>).)*", re.S)
+    return [float(r.text.count("</think>") == 1 and shape.fullmatch(r.text) is not None) for r in responses]
 
 
-def get_reward(name: str) -> Reward:
-    """A reward by its registered name, or a user's own by import path `module:function`.
+def tag_count(problem: Problem, responses: Sequence[Response]) -> Rewards:
+    """A quarter for each of `<think>`, `</think>`, `<answer>`, `</answer>` that stands there exactly once (Open-R1).
+
+    The opening `<think>` may stand in the prompt: it then counts with its closing tag.
+    """
+    rewards: Rewards = []
+    for text in (r.text for r in responses):
+        once = [text.count(tag) == 1 for tag in ("<think>", "</think>", "<answer>", "</answer>")]
+        once[0] = once[0] or (once[1] and "<think>" not in text)
+        rewards.append(sum(once) / 4)
+    return rewards
+
+
+def random(problem: Problem, responses: Sequence[Response], *, p: float = 0.5, seed: int = 0) -> Rewards:
+    """1 with probability `p`, whatever it says, a function of the inputs (Spurious Rewards, arXiv 2506.10947)."""
+    rewards: Rewards = []
+    for place, response in enumerate(responses):
+        key = f"{seed}\x1f{problem.id}\x1f{place}\x1f{response.text}".encode("utf-8", "surrogatepass")
+        rewards.append(float(int.from_bytes(blake2b(key, digest_size=8).digest(), "little") < p * 2**64))
+    return rewards
+
+
+def wrong_label(
+    problem: Problem,
+    responses: Sequence[Response],
+    *,
+    kind: Literal["near_miss", "guessable", "unguessable"] = "near_miss",
+    label: str | None = None,
+) -> Rewards:
+    """1 for the answer `label`, which is wrong (label robustness; arXiv 2504.20571, section 4).
+
+    Without a label: `near_miss` is the gold less one unit of its last digit (12.7 for 12.8), `guessable` is 4 and
+    `unguessable` 929725, as in the paper.
 
     Raises:
-        OneshotError: unknown name, a module that does not import, or no such function in it.
+        OneshotError: the label is the gold, or a near miss is asked for of a gold that is no number.
     """
-    if name in REWARDS:
-        return REWARDS[name]
-    module_name, colon, function_name = name.partition(":")
-    if not colon:
+    label = label if label is not None else _wrong(problem, kind)
+    if (verdict := decide(label, problem.answer)) is not None and verdict.equal:
+        raise OneshotError(f"the wrong label {label!r} is right", where=f"problem {problem.id}", fix="Give another.")
+    return [float(r.extracted is not None and _surely_equal(r.extracted, label)) for r in responses]
+
+
+def _wrong(problem: Problem, kind: str) -> str:
+    if kind in ("guessable", "unguessable"):
+        return {"guessable": "4", "unguessable": "929725"}[kind]
+    number = read_number(canonical(problem.answer))
+    if number is None or kind != "near_miss":
         raise OneshotError(
-            f"unknown reward {name!r}",
-            where="algorithm.reward",
-            fix=f"{nearest(name, list(REWARDS))}, or give module:function.",
+            f"no {kind} of the gold {problem.answer!r} is known",
+            where=f"problem {problem.id}",
+            fix="Give one: wrong_label(label=...).",
         )
-    if str(Path.cwd()) not in sys.path:  # a module beside the user, as with `python -m`
-        sys.path.insert(0, str(Path.cwd()))
-    try:
-        function = getattr(importlib.import_module(module_name or "."), function_name, None)
-    except Exception as error:  # the user's module, not ours
-        raise OneshotError(
-            f"cannot import it ({type(error).__name__}: {error})",
-            where=f"reward {name}",
-            fix="Run where the module is, or mend it.",
-        ) from error
-    if not callable(function):
-        raise OneshotError(
-            f"{module_name} has no function {function_name!r}", where=f"reward {name}", fix="Check the spelling."
-        )
-    return _checked(function, name)
+    return _text_of(Number(number.value - Fraction(1, 10 ** (number.places or 0)), number.places))
 
 
-def _checked(function: Callable, name: str) -> Reward:
-    """Wrap a user's function so that its mistakes are named: an exception, a wrong length, no number."""
+def _text_of(number: Number) -> str:
+    if not number.places:
+        return str(number.value)
+    return f"{float(number.value):.{number.places}f}"
 
-    def reward(problem: Problem, responses: Sequence[Response]) -> list[float | None]:
-        where = f"reward {name}, problem {problem.id}"
-        try:
-            values = list(function(problem, responses))
-        except Exception as error:  # the user's code, not ours
-            line = traceback.extract_tb(error.__traceback__)[-1]
-            at = f"{Path(line.filename).name}:{line.lineno}"
-            raise OneshotError(
-                f"it raised {type(error).__name__}: {error} ({at})", where=where, fix="Mend the function."
-            ) from error
-        if len(values) != len(responses):
-            raise OneshotError(
-                f"it returned {len(values)} rewards for {len(responses)} responses", where=where, fix="Return one each."
-            )
-        for value in values:
-            if value is not None and not (isinstance(value, int | float) and math.isfinite(value)):
-                raise OneshotError(f"{value!r} is no reward", where=where, fix="Return finite numbers, or None.")
-        return [None if value is None else float(value) for value in values]
 
-    return reward
+def majority(problem: Problem, responses: Sequence[Response]) -> Rewards:
+    """1 for the group's most frequent answer, the first of equals; no gold is used (TTRL, arXiv 2504.16084).
+
+    Answers are one where strings, numbers or structure say so.
+    """
+    classes: list[str] = []
+    members: list[int | None] = []
+    for answer in (r.extracted for r in responses):
+        if answer is None:
+            members.append(None)
+            continue
+        known = next((k for k, other in enumerate(classes) if _surely_equal(answer, other)), None)
+        if known is None:
+            known = len(classes)
+            classes.append(answer)
+        members.append(known)
+    votes = Counter(member for member in members if member is not None)
+    winner = min(votes, key=lambda member: (-votes[member], member)) if votes else None
+    return [float(member is not None and member == winner) for member in members]
+
+
+def _surely_equal(a: str, b: str) -> bool:
+    verdict = decide(a, b)
+    return verdict is not None and verdict.equal
+
+
+_RESULT = re.compile(r"(?:=|\\approx|<<[^<>=]*=)\s*(\\frac\{-?\d+\}\{-?\d+\}|-?\$?\d[\d,]*(?:\.\d+)?(?:/\d+)?)")
+
+
+def steps_credit(problem: Problem, responses: Sequence[Response], *, most: float = 0.5) -> Rewards:
+    """1 for a correct answer, else up to `most`: the share of the reference solution's results that a response reaches.
+
+    A result is a number after an equals sign. A response is given the longest run through the reference's results
+    that its own follow in order, so that a list of guesses earns little. None where the problem has no solution.
+    """
+    if not problem.solution:
+        return [None for _ in responses]
+    wanted = _results(problem.solution)
+    rewards: Rewards = []
+    for response in responses:
+        if response.outcome in ("correct", "unscorable"):
+            rewards.append(1.0 if response.outcome == "correct" else None)
+        else:
+            rewards.append(most * _in_order(wanted, _results(response.text)) / max(len(wanted), 1))
+    return rewards
+
+
+def _results(text: str) -> list[Fraction]:
+    numbers = (read_number(canonical(found)) for found in _RESULT.findall(text[:20_000])[:200])
+    return [number.value for number in numbers if number is not None]
+
+
+def _in_order(wanted: Sequence[Fraction], found: Sequence[Fraction]) -> int:
+    """Length of the longest common subsequence."""
+    row = [0] * (len(wanted) + 1)
+    for value in found:
+        before = 0
+        for place, want in enumerate(wanted, 1):
+            before, row[place] = row[place], before + 1 if value == want else max(row[place], row[place - 1])
+    return row[-1]
+
+
+def length_kimi(problem: Problem, responses: Sequence[Response]) -> Rewards:
+    """lambda = 0.5 - (len - min) / (max - min) over the group; wrong: min(0, lambda) (Kimi k1.5, arXiv 2501.12599)."""
+    lengths = [r.tokens for r in responses]
+    low, high = min(lengths, default=0), max(lengths, default=0)
+    if low == high:
+        return [0.0 for _ in responses]
+    scaled = [0.5 - (n - low) / (high - low) for n in lengths]
+    return [s if r.outcome == "correct" else min(0.0, s) for s, r in zip(scaled, responses, strict=True)]
+
+
+def cosine_length(
+    problem: Problem,
+    responses: Sequence[Response],
+    *,
+    max_tokens: int = 3072,
+    correct: tuple[float, float] = (0.5, 1.0),
+    wrong: tuple[float, float] = (-1.0, -0.5),
+) -> Rewards:
+    """A short correct answer earns most, a short wrong one least, along half a cosine (arXiv 2502.03373, Open-R1).
+
+    With t = min(len / max_tokens, 1): correct low + (high - low) (1 + cos pi t) / 2; wrong with low and high exchanged.
+    """
+    rewards: Rewards = []
+    for r in responses:
+        low, high = correct if r.outcome == "correct" else wrong[::-1]
+        fall = (1 + math.cos(math.pi * min(r.tokens / max_tokens, 1.0))) / 2
+        rewards.append(low + (high - low) * fall)
+    return rewards
+
+
+def repetition(problem: Problem, responses: Sequence[Response], *, n: int = 3, most: float = 1.0) -> Rewards:
+    """- most * (1 - distinct n-grams / n-grams) over lower-case words; 0 for fewer than n words (arXiv 2502.03373)."""
+    rewards: Rewards = []
+    for r in responses:
+        words = r.text.lower().split()
+        grams = [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
+        rewards.append(-most * (1 - len(set(grams)) / len(grams)) if grams else 0.0)
+    return rewards
+
+
+def overlong(
+    problem: Problem, responses: Sequence[Response], *, max_tokens: int = 3072, cache: int | None = None
+) -> Rewards:
+    """0 up to max_tokens - cache, then falling to -1 at max_tokens, and -1 beyond (DAPO, arXiv 2503.14476, eq. 13).
+
+    `cache` is a fifth of `max_tokens` unless given, as there.
+    """
+    soft = max(max_tokens // 5 if cache is None else cache, 1)
+    return [-min(max(r.tokens - (max_tokens - soft), 0) / soft, 1.0) for r in responses]
+
+
+REWARDS: dict[str, Callable[..., Rewards]] = {
+    "accuracy": accuracy,
+    "format": format_box,
+    "format_think": format_think,
+    "tag_count": tag_count,
+    "random": random,
+    "wrong_label": wrong_label,
+    "majority": majority,
+    "steps_credit": steps_credit,
+    "length_kimi": length_kimi,
+    "cosine_length": cosine_length,
+    "repetition": repetition,
+    "overlong": overlong,
+}

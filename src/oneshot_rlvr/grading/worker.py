@@ -1,63 +1,63 @@
-"""math-verify in a process of its own, which the parent kills when it does not answer in time.
+"""The worker's side of `pool.py`: questions in, verdicts out, as JSON lines. Run as `python -m`, killed from outside.
 
-Model output is hostile text: `9^{9^{9^9}}` would otherwise freeze the trainer. One worker, started at the first
-question that needs it; a killed one is replaced at the next.
+Not multiprocessing: its spawn re-imports the user's main script, and the pipe would carry pickles.
 """
 
 from __future__ import annotations
 
-import atexit
+import contextlib
+import ctypes
 import json
-import select
-import subprocess
+import os
+import resource
+import signal
 import sys
-import threading
+import time
+
+MEMORY_LIMIT = 2 << 30  # bytes of address space
+_GRACE = 2.0  # seconds after which a worker that nobody killed ends itself
+_PR_SET_PDEATHSIG = 1
 
 
-class SymbolicWorker:
-    """Asks the worker process; safe to use from several threads."""
+def serve() -> None:
+    """Answer until the parent closes the pipe."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _die_with_parent()
+    replies = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library's print must not look like a reply
+    from oneshot_rlvr.grading.modes import MODES
+    from oneshot_rlvr.grading.pool import PARSE
+    from oneshot_rlvr.grading.symbolic import MathVerify, expression
 
-    def __init__(self, timeout: float = 3.0) -> None:
-        self.timeout = timeout
-        self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        atexit.register(self.close)
+    symbols = MathVerify()
 
-    def equal(self, answer: str, gold: str) -> bool | None:
-        """Whether math-verify finds them equal; None when it did not answer in time and was killed."""
-        with self._lock:
-            try:
-                if self._process is None:
-                    self._start()
-                return self._ask(answer, gold, self.timeout)
-            except TimeoutError:
-                self.close()
-                return None
-            except (EOFError, OSError):  # the worker died of what it read
-                self.close()
-                return False
+    def answer(question: dict[str, str]) -> bool:
+        if question["mode"] == PARSE:
+            return expression(question["answer"]) is not None
+        verdict = MODES[question["mode"]].decide(question["answer"], question["gold"], symbols)
+        return bool(verdict and verdict.equal)
 
-    def _start(self) -> None:
-        command = [sys.executable, "-m", "oneshot_rlvr.grading.symbolic"]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
-        self._ask("1", "1", 120)  # importing and warming up is not the first answer's time
+    with contextlib.suppress(ValueError, OSError):  # a platform without it
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
+    for line in sys.stdin:
+        question = json.loads(line)
+        signal.setitimer(signal.ITIMER_REAL, question["timeout"] + _GRACE)  # unhandled, the alarm ends the process
+        started = time.perf_counter()
+        try:
+            reply = {"equal": answer(question)}
+        except MemoryError:
+            reply = {"equal": None}
+        except RecursionError:
+            reply = {"equal": False}
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        replies.write(json.dumps(reply | {"seconds": time.perf_counter() - started}) + "\n")
 
-    def _ask(self, answer: str, gold: str, timeout: float) -> bool:
-        assert self._process and self._process.stdin and self._process.stdout
-        self._process.stdin.write(json.dumps({"answer": answer, "gold": gold}).encode() + b"\n")
-        self._process.stdin.flush()
-        if not select.select([self._process.stdout], [], [], timeout)[0]:
-            raise TimeoutError
-        reply = self._process.stdout.readline()
-        if not reply:
-            raise EOFError
-        return json.loads(reply) is True
 
-    def close(self) -> None:
-        """Kill the worker, if there is one."""
-        process, self._process = self._process, None
-        if process is not None:
-            process.kill()
-            process.communicate()
+def _die_with_parent() -> None:
+    """Have Linux kill this process when its parent is gone, however that ended; elsewhere the pipe's end must do."""
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    serve()

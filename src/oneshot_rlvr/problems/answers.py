@@ -4,52 +4,46 @@ from __future__ import annotations
 
 import re
 
-_BOX = re.compile(r"\\boxed\s*\{")
+LONGEST_BOX = 4_000  # characters; a longer content is nobody's answer
+LONGEST_LOOK = 200_000  # characters, from the end of a text, in which an answer is looked for
+
+_TOKEN = re.compile(r"\\{1,2}(?:boxed|fbox)(?:\s*(\{)|\s+([^\s{}$\\]+)|(\d[^\s{}$\\]*))|\\.|[{}]", re.S)
 _HASH = re.compile(r"####[ \t]*([^\n]*)")
 
 
 def boxed_spans(text: str) -> list[tuple[int, int]]:
-    """Start and end of the content of every balanced, outermost `\\boxed{...}`, in order. Linear in the text.
+    """Start and end of the content of every balanced, outermost box, in order. Linear in the text.
 
-    A backslash before a brace (`\\{`) makes it a printed brace, which does not nest.
+    `\\boxed{...}`, `\\fbox{...}`, and `\\boxed 12.8`, whose content is what stands up to the next space. A backslash
+    before a brace (`\\{`) makes it a printed brace, which does not nest. An unclosed box is none, but a closed one
+    inside it counts.
     """
-    spans, position = [], 0
-    while match := _BOX.search(text, position):
-        end = _closing_brace(text, match.end())
-        if end is None:  # an unclosed box: a later, closed one inside it still counts
-            position = match.end()
-            if "}" not in text[position:]:
-                break
-            continue
-        spans.append((match.end(), end))
-        position = end
+    spans: list[tuple[int, int]] = []
+    open_braces: list[int | None] = []  # where a box's content starts, or None for a plain brace
+    for token in _TOKEN.finditer(text):
+        if token[1]:
+            open_braces.append(token.end())
+        elif token[2] or token[3]:
+            spans.append(token.span(2 if token[2] else 3))
+        elif token[0] == "{":
+            open_braces.append(None)
+        elif token[0] == "}" and open_braces and (start := open_braces.pop()) is not None:
+            while spans and spans[-1][0] > start:  # inside this one
+                spans.pop()
+            spans.append((start, token.start()))
     return spans
 
 
-def _closing_brace(text: str, start: int, limit: int = 4000) -> int | None:
-    """The index of the brace that closes the one before `start`; None when it is not within `limit` characters."""
-    depth, position, stop = 1, start, min(len(text), start + limit)
-    while position < stop:
-        character = text[position]
-        if character == "\\":
-            position += 2
-            continue
-        depth += (character == "{") - (character == "}")
-        if depth == 0:
-            return position
-        position += 1
-    return None
-
-
 def last_boxed(text: str) -> str | None:
-    """The content of the last balanced `\\boxed{}`, or None. An empty box is no answer.
+    """The content of the last balanced box, or None. An empty box is no answer; an endless one is not tidied.
 
     >>> last_boxed(r"so \\boxed{1} or \\boxed{\\frac{1}{2}}.")
     '\\\\frac{1}{2}'
     """
+    text = text[-LONGEST_LOOK:]
     for start, end in reversed(boxed_spans(text)):
         if content := text[start:end].strip():
-            return content
+            return content if end - start <= LONGEST_BOX else text[start:end]
     return None
 
 
@@ -59,7 +53,7 @@ def after_hash(text: str) -> str | None:
     >>> after_hash("so\\n#### 42.")
     '42'
     """
-    for content in reversed(_HASH.findall(text)):
+    for content in reversed(_HASH.findall(text[-LONGEST_LOOK:])):
         if content := content.strip().rstrip("."):
             return content
     return None

@@ -1,0 +1,1 @@
+"""Graders of published work, by their rules, for comparison only."""

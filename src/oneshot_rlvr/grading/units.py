@@ -1,0 +1,165 @@
+"""Units after (or before) a value. One may be missing; two must be the same; nothing is converted."""
+
+from __future__ import annotations
+
+import re
+
+HEDGES = frozenset(
+    [
+        "or",
+        "and",
+        "not",
+        "but",
+        "maybe",
+        "perhaps",
+        "possibly",
+        "if",
+        "unless",
+        "either",
+        "neither",
+        "nor",
+        "except",
+        "than",
+        "is",
+        "are",
+        "was",
+        "be",
+        "approximately",
+        "about",
+        "roughly",
+        "some",
+        "any",
+        "no",
+        "none",
+        "all",
+        "where",
+        "when",
+        "for",
+        "with",
+        "because",
+        "since",
+        "so",
+        "the",
+        "answer",
+    ]
+)
+MOST_WORDS = 5
+
+_NAMES = {
+    "centimeter": "cm",
+    "centimetre": "cm",
+    "millimeter": "mm",
+    "millimetre": "mm",
+    "kilometer": "km",
+    "kilometre": "km",
+    "meter": "m",
+    "metre": "m",
+    "inch": "in",
+    "inches": "in",
+    "foot": "ft",
+    "feet": "ft",
+    "mile": "mi",
+    "yard": "yd",
+    "gram": "g",
+    "kilogram": "kg",
+    "kilo": "kg",
+    "milligram": "mg",
+    "pound": "lb",
+    "ounce": "oz",
+    "liter": "l",
+    "litre": "l",
+    "milliliter": "ml",
+    "second": "s",
+    "sec": "s",
+    "minute": "min",
+    "hour": "h",
+    "hr": "h",
+    "day": "day",
+    "week": "week",
+    "month": "month",
+    "year": "year",
+    "yr": "year",
+    "percent": "%",
+    "pct": "%",
+    "percentage": "%",
+    "degree": "deg",
+    "deg": "deg",
+    "radian": "rad",
+    "dollar": "$",
+    "usd": "$",
+    "cent": "cent",
+    "mph": "mi/h",
+    "kph": "km/h",
+    "kmh": "km/h",
+    "unit": "",
+    "square unit": "",
+    "cubic unit": "",
+}
+_BARE = "cm mm km kg mg ml mi mph kph lb oz ft yd pct percent percentage degree deg dollar usd cent unit"
+_BARE_WORDS = {w for word in _BARE.split() for w in (word, word + "s")} | {
+    name for word in _NAMES for name in (word, word + "s") if len(word) > 2 and " " not in word
+}
+_POWER = r"(?:\^\{?-?[\d/]+\}?)?"
+_WRAPPED = re.compile(rf"\\text\{{([A-Za-z][A-Za-z .'/^\d-]*|%)\}}({_POWER})$")
+_BARE_SUFFIX = re.compile(rf"(?<![A-Za-z\\])([A-Za-z]+(?: [A-Za-z]+)*)({_POWER})$")
+_BARE_METRE = re.compile(r"(?<=\d)m(\^[23])$")
+_SIGN = re.compile(r"\\?%$|\^\\circ(?:\\text\{([CF])\}|([CF]))?$|\\circ$")
+_CURRENCY = re.compile(r"^[€£¥]")
+
+
+def split_unit(text: str) -> tuple[str, str]:
+    """A canonical answer without its unit, and the unit's usual name ("" for none).
+
+    >>> split_unit(r"10\\text{ centimeters}")
+    ('10', 'cm')
+    """
+    units: list[str] = []
+    while text and len(units) < 6:
+        if match := _SIGN.search(text):
+            units.insert(0, "%" if "%" in match[0] else "deg" + (match[1] or match[2] or ""))
+        elif ((match := _WRAPPED.search(text)) and is_unit(match[1])) or (
+            (match := _BARE_SUFFIX.search(text)) and set(match[1].lower().split()) <= _BARE_WORDS
+        ):
+            units.insert(0, unit_name(match[1]) + _plain_power(match[2]))
+        elif match := _BARE_METRE.search(text):
+            units.insert(0, "m" + match[1])
+        elif match := _CURRENCY.search(text):
+            units.append(match[0])
+            text = text[1:]
+            continue
+        else:
+            break
+        if match.start() == 0:
+            units.pop(0)
+            break
+        text = text[: match.start()].rstrip(" /*\\")
+    return text, "/".join(unit for unit in units if unit)
+
+
+def is_unit(words: str) -> bool:
+    """Whether the words after a value may be its unit, and no second answer or doubt: few of them, and no hedging."""
+    found = words.lower().replace("/", " ").split()
+    return 0 < len(found) <= MOST_WORDS and not HEDGES & {word.strip(".,'") for word in found}
+
+
+def unit_name(words: str) -> str:
+    """One name for the spellings of a unit: singular, abbreviated, `square x` as `x^2`."""
+    name = " ".join(words.lower().replace(".", "").split())
+    for spelt in (name, name.removesuffix("s"), name.removesuffix("es")):
+        if spelt in _NAMES:
+            return _NAMES[spelt]
+    first, _, rest = name.partition(" ")
+    if rest and first in ("square", "sq", "cubic", "cu"):
+        return unit_name(rest) + ("^2" if first.startswith("sq") else "^3")
+    if " per " in name:
+        return "/".join(unit_name(part) for part in name.split(" per "))
+    return name.removesuffix("s") if len(name) > 2 else name
+
+
+def same_unit(left: str, right: str) -> bool:
+    """Whether two units agree; a missing one agrees with any."""
+    return not left or not right or left == right
+
+
+def _plain_power(power: str) -> str:
+    return power.replace("{", "").replace("}", "").replace("^1", "")
