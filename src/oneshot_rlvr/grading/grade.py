@@ -107,6 +107,10 @@ class Grader:
         """End the worker processes."""
         self.pool.close()
 
+    def forget(self) -> None:
+        """Drop the remembered verdicts."""
+        self._known.clear()
+
     def scorable(self, problem: Problem) -> bool:
         """Whether the gold says anything once canonical."""
         return bool(canonical(gold_answer(problem.answer)))

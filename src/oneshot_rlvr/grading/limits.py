@@ -17,7 +17,7 @@ LARGEST_FACTORIAL = 3_000
 LARGEST_BOUND = 1_000  # of a sum, product or integral
 
 _EXPONENT = re.compile(r"\^\s*(?:\{[^{}A-Za-z\\]*?|[-+(]*)(\d+)")
-_TOWER = re.compile(r"\^\{[^{}A-Za-z]*\^|\^[\d(]\)?\^|\^\{[^{}]*\^\{[^{}]*\^")
+_TOWER = re.compile(r"\^\{[^{}A-Za-z]*\^|\^\{\d+\}\^|\^\(\d+\)\^|\^\{[^{}]*\^\{[^{}]*\^")
 _FACTORIAL = re.compile(r"(\d+)\)*!|![)\s]*!|\^[{(]*\w+!")
 _BOUNDED = re.compile(r"\\(?:sum|prod|int|binom)")
 

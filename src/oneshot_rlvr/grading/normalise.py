@@ -74,6 +74,8 @@ GREEK = frozenset(
     ]
 )
 
+MOST_ROUNDS = 5  # of tidying; one is enough for all but garbage
+
 _CHARACTERS = str.maketrans(
     {
         **{"−": "-", "–": "-", "‐": "-", "×": r"\times ", "·": r"\cdot ", "∙": r"\cdot ", "÷": "/", "π": r"\pi "},
@@ -100,7 +102,7 @@ _COMMANDS = {
     **dict.fromkeys(["textbf", "textrm", "textit", "texttt", "mathrm", "mathbf", "mathit", "mathsf", "mbox"], "text"),
     **dict.fromkeys(["operatorname", "rm", "bf", "hbox"], "text"),
 }
-_DOUBLED = re.compile(r"\\\\(?=[A-Za-z{}%$,;!])")
+_DOUBLED = re.compile(r"\\{2,}(?=[A-Za-z{}%$,;!])")
 _SIZES = re.compile(
     r"\\(?:left|right|[bB]igg?[lrm]?|displaystyle|textstyle|limits|nolimits|phantom\{[^{}]*\}|boldsymbol)(?![A-Za-z])|\\!"
 )
@@ -116,10 +118,10 @@ _FRAC_BOTTOM = re.compile(
     r"(\\(?:frac|binom)(?:\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}))\s*(\d|[A-Za-z]|\\(?!frac|sqrt)[A-Za-z]+)"
 )
 _ROOT = re.compile(r"(?:√|\\sqrt(?![A-Za-z]))\s*(?:\((\w+)\)|(\d+|[A-Za-z])|(\\pi))")
-_SINGLE = re.compile(r"([\^_])\{(\w|[-+]?\d+)\}")
+_POWER = re.compile(r"\^\s*(-?\d+|[A-Za-z])")
+_INDEX = re.compile(r"_\s*(\w)")
 _EDGE = re.compile(r"^[\s;,]+|(?:[\s.,;:]|\\+)+$")
 _ALNUM_SPACE = re.compile(r"(?<![A-Za-z0-9]) | (?![A-Za-z0-9])")
-_SCRIPT_SPACE = re.compile(r"([_^])(\w) (?=\d)")  # `\\log_2 8` is no `\\log_{28}`
 _AFTER_COMMAND = re.compile(r"(\\[A-Za-z]+) (?=[^A-Za-z])")
 _NAMED_INDEX = re.compile(r"_\{\s*\\text\{\s*(\w+)\s*\}\s*\}")
 _TEXT = re.compile(r"\\text\s*\{([^{}]*)\}|\\text\s+([A-Za-z])")
@@ -135,6 +137,14 @@ def canonical(answer: str) -> str:
     >>> canonical(r"$ \\dfrac12 + \\left(x\\right). $")
     '\\\\frac{1}{2}+(x)'
     """
+    for _ in range(MOST_ROUNDS):
+        before, answer = answer, _once(answer)
+        if answer == before:
+            break
+    return answer
+
+
+def _once(answer: str) -> str:
     text = answer.translate(_CHARACTERS)
     if r"\begin" not in text:
         text = _DOUBLED.sub(r"\\", text)
@@ -150,11 +160,10 @@ def canonical(answer: str) -> str:
     text = _roots(_bare_names(_NAMED_INDEX.sub(r"_{\1}", text)))
     text = _FRAC_TOP.sub(r"\\\1{\2}", text)
     text = _FRAC_BOTTOM.sub(r"\1{\2}", text)
-    text = _SINGLE.sub(_unbraced, text)
+    text = _INDEX.sub(r"_{\1}", _POWER.sub(r"^{\1}", text))
     text = re.sub(r"\s+", " ", text)
     text = _ALNUM_SPACE.sub("", text).replace(_MARK, ", ")
     text = _AFTER_COMMAND.sub(r"\1", text)
-    text = _SCRIPT_SPACE.sub(r"\1{\2}", text)
     text = text.replace(r"^{\circ}", r"^\circ").replace(r"+\infty", r"\infty") if "\\" in text else text
     text = _EDGE.sub("", _unwrapped(_EDGE.sub("", text)))
     return r"\emptyset" if text == r"\{\}" else text
@@ -190,11 +199,6 @@ def _bare_names(text: str) -> str:
 
 def _roots(text: str) -> str:
     return _ROOT.sub(lambda m: rf"\sqrt{{{m[1] or m[2] or m[3]}}}", text).replace("√", r"\sqrt")
-
-
-def _unbraced(match: re.Match[str]) -> str:
-    """`x^{2}` as `x^2`; longer exponents keep their braces (`x^{10}`), shorter ones never had any."""
-    return match[0] if len(match[2]) > 1 else match[1] + match[2]
 
 
 def _unwrapped(text: str) -> str:
