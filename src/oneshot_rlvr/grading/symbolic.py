@@ -138,12 +138,13 @@ def _values(expressions: tuple[Any, ...], point: tuple[float, ...]) -> list[Any]
     places = {
         s: sympy.Rational(str(point[k % len(point)])) + k // len(point) for s, k in zip(_symbols(expressions), count())
     }
-    found = [_number(e.xreplace(places)) for e in expressions]
+    found = [_number(e, places) for e in expressions]
     return None if any(value is None or not mpmath.isfinite(value) for value in found) else found
 
 
-def _number(value: Any) -> Any:
+def _number(value: Any, places: dict[Any, Any] | None = None) -> Any:
     try:
+        value = value.xreplace(places or {})
         if value.has(sympy.Integral, sympy.Sum, sympy.Product):
             value = value.doit()
         found = value.evalf(_WORKING, maxn=4 * _WORKING)
