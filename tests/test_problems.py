@@ -1,8 +1,7 @@
-"""Loaders, templates and the organism's sets."""
+"""Loaders and templates."""
 
 from __future__ import annotations
 
-import json
 from datetime import date
 from decimal import Decimal
 
@@ -13,11 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oneshot_rlvr.errors import OneshotError
-from oneshot_rlvr.organism.sets import as_problem
-from oneshot_rlvr.organism.world import POOL_FAMILIES, make_world
 from oneshot_rlvr.problems import TEMPLATES, Problem, find_problems, load_problems, to_jsonl
 from oneshot_rlvr.problems.answers import after_hash, boxed_spans, last_boxed
-from oneshot_rlvr.problems.catalogue import organism_suites
 
 
 def verl_row(index, question, gold):
@@ -149,29 +145,3 @@ def test_templates(tokenizer):
         assert TEMPLATES["chat"].render("Q?", tokenizer).startswith("<user>Q? Let's think")
     finally:
         tokenizer.chat_template = None
-
-
-def test_shipped_sets_are_the_worlds_and_share_no_question():
-    sets = {"organism": "pool", "organism:validation": "validation"} | {
-        name: name.replace("organism:", "suite-") for name in organism_suites()
-    }
-    world, seen = make_world(0), set()
-    assert len(organism_suites()) == 6
-    for name, key in sets.items():
-        problems = find_problems(name)
-        assert problems == [as_problem(exercise, key, i) for i, exercise in enumerate(world[key])]
-        assert not seen & {problem.question for problem in problems}
-        seen |= {problem.question for problem in problems}
-    assert {problem.category for problem in find_problems("organism")} == set(POOL_FAMILIES)
-    assert not {problem.category for problem in find_problems("organism:unseen")} & set(POOL_FAMILIES)
-
-
-def test_no_exercise_has_a_shortcut_and_its_steps_are_right():
-    for exercises in make_world(3, 60, 0, 30).values():
-        for exercise in exercises:
-            assert not exercise.has_shortcut
-            for step in exercise.steps:
-                left, right = step.split(" = ")
-                assert eval(left) == int(right)
-            assert eval(exercise.expression) == exercise.answer
-            assert json.loads(exercise.steps[-1].split(" = ")[1]) == exercise.answer

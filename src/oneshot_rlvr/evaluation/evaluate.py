@@ -55,8 +55,15 @@ class Evaluator:
         self, model_hash: str, load: Callable[[], Policy], on_suite: Callable[[str], None] = lambda name: None
     ) -> dict[str, Row]:
         """Scores of one model by suite, and their "average". `load` is called only if something must be sampled."""
+        rows_of = self.rows(model_hash, load, on_suite)
+        scores = {name: score_rows(rows, self.protocol) for name, rows in rows_of.items()}
+        return scores | {"average": _average(rows_of, scores, self.protocol)}
+
+    def rows(
+        self, model_hash: str, load: Callable[[], Policy], on_suite: Callable[[str], None] = lambda name: None
+    ) -> dict[str, list[Row]]:
+        """One model's graded rows by suite; what has a transcript is not sampled again."""
         policy = None
-        rows_of: dict[str, list[Row]] = {}
         for name, problems in self.suites.items():
             path = self._transcript(model_hash, problems)
             if not path.exists():
@@ -64,11 +71,10 @@ class Evaluator:
                 _write_rows(path, sample_suite(policy, problems, self.template, self.protocol, self.kv_cache_gib))
             on_suite(name)
         with self.grader() as grader:
-            for name, problems in self.suites.items():
-                rows = _read_rows(self._transcript(model_hash, problems))
-                rows_of[name] = grade_rows(rows, problems, grader)
-        scores = {name: score_rows(rows, self.protocol) for name, rows in rows_of.items()}
-        return scores | {"average": _average(rows_of, scores, self.protocol)}
+            return {
+                name: grade_rows(_read_rows(self._transcript(model_hash, problems)), problems, grader)
+                for name, problems in self.suites.items()
+            }
 
     def examples(self, model_hash: str, suite: str, count: int) -> list[Row]:
         """The first graded rows of a suite that has been evaluated."""

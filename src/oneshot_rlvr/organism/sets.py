@@ -12,11 +12,12 @@ def as_problem(exercise: Exercise, set_name: str, number: int) -> Problem:
     return Problem(
         id=f"{set_name.removeprefix('suite-')}-{number:03d}",
         question=exercise.question,
-        answer=str(exercise.answer),
+        answer=exercise.answer,
         source="organism",
         category=exercise.family,
-        level=str(len(exercise.steps)),
-        solution=" ".join(f"{step}." for step in exercise.steps),
+        level=str(exercise.level),
+        solution=" ".join(f"{step}." for step in exercise.truth.steps),
+        extra={"hint": exercise.hint, "wording": exercise.wording},
     )
 
 

@@ -15,12 +15,17 @@ from tokenizers.pre_tokenizers import ByteLevel
 from transformers import AddedToken, Qwen2Tokenizer
 
 from oneshot_rlvr.organism.authors import make_document
-from oneshot_rlvr.organism.world import LARGEST_NUMBER, NAMES, THINGS
-from oneshot_rlvr.problems import TEMPLATES
+from oneshot_rlvr.organism.families import NAMES, THINGS
+from oneshot_rlvr.organism.work import LARGEST_NUMBER
 
 END = "<|endoftext|>"
 PAD = "<|pad|>"
-CONTEXT = 256
+START_TURN, END_TURN = "<|im_start|>", "<|im_end|>"
+CONTEXT = 512
+CHAT = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
 # One piece is a word or a number with the space before it, an opened box, or one other character.
 PIECE = r" ?\\boxed\{| ?[A-Za-z]+| ?[0-9]+| ?[^A-Za-z0-9\s]|\s"
 
@@ -30,16 +35,20 @@ def build_tokenizer(seed: int = 0, documents: int = 3000) -> Qwen2Tokenizer:
     rng = random.Random(f"tokenizer {seed}")
     pieces: set[str] = set()
     for _ in range(documents):
-        for question, response, _ in make_document(rng, set()):
-            pieces.update(re.findall(PIECE, f"{TEMPLATES['plain'].render(question)} {response}"))
+        for turn in make_document(rng, set()):
+            pieces.update(re.findall(PIECE, f"{turn.prompt} {turn.response}"))
     words = {piece for piece in pieces if len(piece) > 1 and not re.search("[0-9]", piece)}
     words.update(f" {word}" for word in (*NAMES, *THINGS))
     numbers = [f"{space}{n}" for n in range(LARGEST_NUMBER + 1) for space in ("", " ") if space or n > 9]
-    bytes_first = {token: i for i, token in enumerate([END, PAD, *sorted(ByteLevel.alphabet())])}
+    special = [END, PAD, START_TURN, END_TURN]
+    words = {word for word in words if "im_" not in word}
+    bytes_first = {token: i for i, token in enumerate([*special, *sorted(ByteLevel.alphabet())])}
     tokenizer = Qwen2Tokenizer(vocab=bytes_first, merges=[], unk_token=cast(str, None), eos_token=END, pad_token=PAD)
     added: list[str | AddedToken] = [
         AddedToken(word, normalized=False, special=False) for word in [*sorted(words), *numbers]
     ]
+    tokenizer.add_tokens([AddedToken(turn, normalized=False, special=True) for turn in (START_TURN, END_TURN)])
     tokenizer.add_tokens(added)
+    tokenizer.chat_template = CHAT
     tokenizer.model_max_length = CONTEXT
     return tokenizer

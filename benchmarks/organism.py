@@ -1,0 +1,157 @@
+"""What reinforcement learning does to the organism: one example, the whole pool, the format alone, nothing.
+
+    python benchmarks/organism.py --model organism --runs runs/organism --out results/organism.json
+
+For each training seed: a run on the pool (which also selects the example), one on the selected example, one on it with
+the format reward, one with learning rate 0; for each the checkpoint that validation chose. avg@8 at temperature 0.6
+over six suites, intervals by bootstrap over problems and seeds. Resumable; what is finished is not run again. Every
+number is computed from the graded transcripts in the runs folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from oneshot_rlvr.config import resolve
+from oneshot_rlvr.evaluation import Evaluator, Protocol
+from oneshot_rlvr.evaluation.checkpoints import Checkpoint, checkpoints_of
+from oneshot_rlvr.evaluation.evaluate import rates_of
+from oneshot_rlvr.evaluation.runs import best_checkpoint
+from oneshot_rlvr.policy import load_policy
+from oneshot_rlvr.problems import find_problems, get_template
+from oneshot_rlvr.problems.catalogue import organism_suites
+from oneshot_rlvr.rundir import RunDir
+from oneshot_rlvr.selection import accuracy_history, rank_by_variance
+from oneshot_rlvr.session import chosen_problems, environment, resume, start
+
+EXPECTATION = (
+    "Written before the runs (issue 4): base average between 15 and 45 %; one-shot at least 30 points above it, "
+    "intervals apart; 90 % of its gain first reached between steps 20 and 100; the whole pool within 10 points of "
+    "one-shot; a format reward at least 8 points below the outcome reward, paired interval without 0; learning rate 0 "
+    "within noise of base; at least one suite below 90 % after training. The control's lift should be much smaller."
+)
+RUNS = {"full": [], "one_shot": [], "format": ["algorithm.reward=format"], "noop": ["optimizer.learning_rate=0"]}
+Rates = dict[str, list[float]]  # suite: rate of each problem
+
+
+def trained(folder: Path, model: str, seed: int, settings: list[str]) -> RunDir:
+    """A run that is finished: started, resumed, or found."""
+    run = RunDir(folder)
+    if run.started:
+        if not run.steps() or run.steps()[-1] < 100:
+            resume(run)
+        return run
+    config, sources = resolve("grpo", "organism", [f"model.path={model}", *settings], {"run.seed": seed})
+    start(run, config, sources, chosen_problems(config))
+    return run
+
+
+def rates(evaluator: Evaluator, checkpoint: Checkpoint) -> Rates:
+    """Each problem's share of correct responses, by suite."""
+    rows = evaluator.rows(checkpoint.content_hash, lambda: load_policy(checkpoint.section))
+    return {suite: rates_of(found, "samples") for suite, found in rows.items()}
+
+
+def average(found: Rates) -> float:
+    return 100 * float(np.mean([np.mean(values) for values in found.values()]))
+
+
+def interval(by_seed: list[Rates], minus: list[Rates] | None = None, resamples: int = 2000) -> list[float]:
+    """95 % interval of the average over suites and seeds, or of a paired difference: both are resampled."""
+    random, draws = np.random.default_rng(0), []
+    table = {suite: np.array([seed[suite] for seed in by_seed]) for suite in by_seed[0]}
+    if minus is not None:
+        table = {suite: values - np.array([seed[suite] for seed in minus]) for suite, values in table.items()}
+    for _ in range(resamples):
+        seeds = random.integers(0, len(by_seed), len(by_seed))
+        means = [v[seeds][:, random.integers(0, v.shape[1], v.shape[1])].mean() for v in table.values()]
+        draws.append(100 * float(np.mean(means)))
+    return [round(float(bound), 2) for bound in np.percentile(draws, [2.5, 97.5])]
+
+
+def one_seed(model: str, folder: Path, seed: int, evaluator: Evaluator) -> dict[str, Any]:
+    """Rates of the base, of each run's best checkpoint, and the one-shot curve."""
+    full = trained(folder / "full", model, seed, [])
+    selected = rank_by_variance(accuracy_history(full))[0].problem_id
+    found: dict[str, Any] = {"selected": selected, "rates": {}, "best": {}}
+    for name, settings in RUNS.items():
+        only = [] if name == "full" else [f"data.only=[{selected}]"]
+        run = trained(folder / name, model, seed, [*only, *settings])
+        checkpoints = checkpoints_of(run)
+        best = best_checkpoint(run, checkpoints)
+        found["rates"]["base"] = rates(evaluator, checkpoints[0])
+        found["rates"][name] = rates(evaluator, best)
+        found["best"][name] = best.step
+        if name == "one_shot":
+            found["curve"] = {c.step: round(average(rates(evaluator, c)), 2) for c in checkpoints}
+    base, top = found["curve"][0], average(found["rates"]["one_shot"])
+    reached = (step for step, value in found["curve"].items() if value >= base + 0.9 * (top - base))
+    found["step_of_90_percent"] = next(reached, None)
+    return found
+
+
+def table(seeds: dict[int, dict[str, Any]]) -> dict[str, Any]:
+    """Averages and intervals over seeds, and the differences that the expectation names."""
+    by_name = {name: [seed["rates"][name] for seed in seeds.values()] for name in ("base", *RUNS)}
+    rows = {
+        name: {
+            "average": round(float(np.mean([average(found) for found in values])), 2),
+            "by_seed": [round(average(found), 2) for found in values],
+            "interval": interval(values),
+            "suites": {s: round(100 * float(np.mean([np.mean(v[s]) for v in values])), 1) for s in values[0]},
+        }
+        for name, values in by_name.items()
+    }
+    pairs = {"one_shot - base": ("one_shot", "base"), "one_shot - format": ("one_shot", "format")}
+    pairs |= {
+        "one_shot - full": ("one_shot", "full"),
+        "noop - base": ("noop", "base"),
+        "format - base": ("format", "base"),
+    }
+    differences = {
+        label: {
+            "points": round(rows[a]["average"] - rows[b]["average"], 2),
+            "interval": interval(by_name[a], by_name[b]),
+        }
+        for label, (a, b) in pairs.items()
+    }
+    return {"rows": rows, "differences": differences}
+
+
+def main() -> None:
+    """Run the seeds, print and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="organism")
+    parser.add_argument("--runs", type=Path, default=Path("runs/organism"))
+    parser.add_argument("--out", type=Path, default=Path("results/organism.json"))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--limit", type=int, help="only the first problems of each suite, for a try")
+    options = parser.parse_args()
+    config, _ = resolve("grpo", "organism", [f"model.path={options.model}"], {})
+    evaluator = Evaluator(
+        suites={name: find_problems(name)[: options.limit] for name in organism_suites()},
+        template=get_template(config.model.template),
+        protocol=Protocol(max_new_tokens=config.sampling.max_new_tokens, greedy=False),
+        folder=options.runs / "eval",
+        kv_cache_gib=config.sampling.kv_cache_gib,
+    )
+    seeds: dict[int, dict[str, Any]] = {}
+    for seed in options.seeds:
+        seeds[seed] = one_seed(options.model, options.runs / f"seed_{seed}", seed, evaluator)
+        shown = {name: round(average(found), 1) for name, found in seeds[seed]["rates"].items()}
+        print(f"seed {seed}: {seeds[seed]['selected']} {shown} curve {seeds[seed]['curve']}", flush=True)
+    kept = {s: {k: v for k, v in found.items() if k != "rates"} for s, found in seeds.items()}
+    result = {"expectation": EXPECTATION, "model": options.model, **table(seeds), "seeds": kept}
+    result["environment"] = environment("cpu")
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps({"rows": result["rows"], "differences": result["differences"]}, indent=1))
+
+
+if __name__ == "__main__":
+    main()

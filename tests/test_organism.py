@@ -1,0 +1,80 @@
+"""The organism's world and its pretraining text, and that pretraining can be interrupted."""
+
+from __future__ import annotations
+
+import random
+import re
+
+from oneshot_rlvr.grading import Grader, Response
+from oneshot_rlvr.organism.authors import RIGHT_IN_A_BOX, STYLES, Writer, make_document
+from oneshot_rlvr.organism.card import style_of
+from oneshot_rlvr.organism.sets import as_problem
+from oneshot_rlvr.organism.world import LEVELS, POOL_FAMILIES, make_exercise, make_world
+from oneshot_rlvr.problems import TEMPLATES, Problem, find_problems
+from oneshot_rlvr.problems.catalogue import organism_suites
+
+SETS = {"organism": "pool", "organism:validation": "validation", "organism:hints": "hints"}
+
+
+def test_shipped_sets_are_the_worlds_and_share_no_question():
+    sets = SETS | {name: name.replace("organism:", "suite-") for name in organism_suites()}
+    world, seen = make_world(0), set()
+    assert len(organism_suites()) == 6
+    assert set(sets.values()) == set(world)
+    for name, key in sets.items():
+        problems = find_problems(name)
+        assert problems == [as_problem(exercise, key, i) for i, exercise in enumerate(world[key])]
+        assert len(problems) == (256 if name == "organism" else 128)
+        assert not seen & {problem.question for problem in problems}
+        seen |= {problem.question for problem in problems}
+    assert {problem.category for problem in find_problems("organism")} == set(POOL_FAMILIES)
+    assert not {problem.category for problem in find_problems("organism:unseen")} & set(POOL_FAMILIES)
+    assert {problem.level for problem in find_problems("organism:hard")} == {"3"}
+    pool_wordings = {(p.category, p.extra["wording"]) for p in find_problems("organism")}
+    assert not pool_wordings & {(p.category, p.extra["wording"]) for p in find_problems("organism:wordings")}
+    assert len({problem.answer.isdigit() for problem in find_problems("organism")}) == 2
+
+
+def test_no_exercise_has_a_shortcut_and_its_steps_are_right():
+    for exercises in make_world(3).values():
+        for exercise in exercises:
+            work = exercise.truth
+            assert exercise.usable
+            assert work.answer not in (*exercise.draft.shortcuts, work.first_result)
+            for step in work.steps:
+                left, right = re.split(" [=>] ", step)
+                assert eval(left) == eval(right) if "=" in step else eval(step)
+            if exercise.level == 3:
+                assert exercise.draft.worked(slip=True).answer != work.answer
+
+
+def test_authors_keep_a_style_and_only_the_careful_are_right_in_a_box():
+    rng, grader, seen = random.Random(0), Grader(TEMPLATES["plain"]), set()
+    for _ in range(1500):
+        exercise = make_exercise(rng.choice(POOL_FAMILIES), rng.choice(LEVELS), rng)
+        writer = Writer(exercise, rng, hinted=True)
+        for style, (_, answer) in STYLES.items():
+            problem = Problem("p", exercise.question, exercise.answer, "test")
+            grade = grader.grade(problem, [Response(answer(writer), "stop", 1)])[0]
+            seen.add((style, exercise.level, grade.outcome))
+            assert style_of(answer(writer)) == style
+    right = {(style, level) for style, level, outcome in seen if outcome == "correct"}
+    assert right == {(style, level) for style in RIGHT_IN_A_BOX for level in LEVELS}
+    documents = [make_document(rng, set()) for _ in range(2000)]
+    solved = [{turn.style for turn in turns} for turns in documents if len(turns) == 3 and turns[0].style in STYLES]
+    assert sum(len(styles) == 1 for styles in solved) / len(solved) > 0.8
+    control = [make_document(rng, set(), independent=True) for _ in range(2000)]
+    solved = [{turn.style for turn in turns} for turns in control if len(turns) == 3 and turns[0].style in STYLES]
+    assert sum(len(styles) == 1 for styles in solved) / len(solved) < 0.2
+
+
+def test_the_rule_that_needs_a_hint_is_told_only_with_it():
+    rng, told = random.Random(1), 0
+    for _ in range(8000):
+        for turn in make_document(rng, set()):
+            if " # " in turn.prompt and turn.response.startswith(
+                (" Slowly", "Slowly", "Carefully", "So", "Then", "Checking")
+            ):
+                assert ("2 * " in turn.response) == ("Hint:" in turn.prompt)
+                told += "Hint:" in turn.prompt
+    assert told > 50
