@@ -37,6 +37,7 @@ $(VENV)/.installed-bench: $(VENV)/.installed-dev
 
 benchmark: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/step_vs_trl.py --json results/step_vs_trl.json
+	$(BIN)/python benchmarks/grading.py --json results/grading.json
 
 clean:
 	rm -rf $(VENV) build dist

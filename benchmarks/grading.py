@@ -24,6 +24,7 @@ from typing import Any
 from math_verify import LatexExtractionConfig, parse, verify
 
 from oneshot_rlvr.grading import Grader
+from oneshot_rlvr.session import commit
 
 DATA = Path(os.environ.get("ONESHOT_DATA", Path(__file__).parents[2] / "shared" / "data"))
 Pairs = list[tuple[str, str]]
@@ -117,6 +118,7 @@ def main() -> None:
                 compare("distinct", [distinct], grader, args.repeats),
             ],
             "single": latencies(distinct, grader),
+            "commit": commit(),
             "machine": {"cpus": os.cpu_count(), "platform": platform.platform(), "python": platform.python_version()},
             "versions": {name: version(name) for name in ("math-verify", "latex2sympy2_extended", "sympy")},
         }

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+import answer_pairs
 from oneshot_rlvr.grading.compare import decide
 from oneshot_rlvr.grading.normalise import canonical
 from oneshot_rlvr.grading.numbers import read_number
@@ -102,6 +103,13 @@ def test_equal_answers_and_the_layer_that_says_so(answer, gold, layers):
 @pytest.mark.parametrize(("answer", "gold"), DIFFERENT)
 def test_different_answers(answer, gold):
     assert not equal(answer, gold)
+
+
+@pytest.mark.parametrize(("pairs", "same"), [(answer_pairs.SAME, True), (answer_pairs.DIFFERENT, False)])
+def test_pairs_as_models_write_them(pairs, same):
+    found = {line: equal(*line.split(" || ")) for line in pairs.strip().splitlines()}
+    assert len(found) > 75
+    assert [line for line, verdict in found.items() if verdict is not same] == []
 
 
 @given(st.fractions())

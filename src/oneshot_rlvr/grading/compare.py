@@ -133,7 +133,7 @@ def _rank(node: Node) -> int:
 
 
 def _squeezed(text: str) -> str:
-    return re.sub(r"[\s.]|\\text|[{}]", "", text).lower()
+    return re.sub(r"[\s.]|\\text|[{}]|(?<!\d),|,(?!\d)", "", text).lower()
 
 
 def _expressions(a: Expression, b: Expression, symbols: Symbols | None) -> bool | None:
@@ -203,7 +203,7 @@ _MISREAD = re.compile(r"[A-Za-z]{4,}|\d \d")  # a word is no product of letters,
 
 def symbolic(text: str) -> bool:
     """Whether an expression is made only of what math-verify reads without losing a part; the rest is string only."""
-    if not re.search(r"\w", text) or _MISREAD.search(_COMMAND.sub(" ", _INDEX.sub("", text))):
+    if not re.search(r"\w", text) or _MISREAD.search(_COMMAND.sub("#", _INDEX.sub("", text))):
         return False
     rest = _COMMAND.sub(lambda match: "" if match[1] in _KNOWN else "\\", text)
     return _PLAIN.fullmatch(rest) is not None

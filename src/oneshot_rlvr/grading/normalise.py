@@ -86,7 +86,7 @@ _CHARACTERS = str.maketrans(
 )
 _COMMANDS = {
     **dict.fromkeys(["dfrac", "tfrac", "cfrac"], "frac"),
-    **dict.fromkeys(["dbinom", "tbinom", "choose"], "binom"),
+    **dict.fromkeys(["dbinom", "tbinom"], "binom"),
     **dict.fromkeys(["leq", "leqslant"], "le"),
     **dict.fromkeys(["geq", "geqslant"], "ge"),
     **dict.fromkeys(["neq", "not="], "ne"),
@@ -108,10 +108,13 @@ _SIZES = re.compile(
 )
 _ALIAS = re.compile(r"\\(" + "|".join(sorted(_COMMANDS, key=len, reverse=True)) + r")(?![A-Za-z])")
 _BARE_ALIAS = {"<": " < ", ">": " > ", "|": "|", "{": r"\{", "}": r"\}"}
-_WORD_SPACE = re.compile(r"\\(?:quad|qquad|hspace\{[^{}]*\}|mspace\{[^{}]*\})(?![A-Za-z])|\\[,;: ]|~|\\\n")
+_WORD_SPACE = re.compile(r"\\(?:quad|qquad|hspace\{[^{}]*\}|mspace\{[^{}]*\})(?![A-Za-z])|(?<!\\)\\[,;: \n]|~")
+_SCALE = re.compile(r"(?<=\d) ?(?:\\text\{)? *(thousand|million|billion|trillion)s?(?![A-Za-z])\}?")
+_SCALES = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
+_CHOOSE = re.compile(r"\{([^{}]+)\\choose(?![A-Za-z])([^{}]+)\}")
 _DIGIT_GROUP = re.compile(r"(?<=\d)(?:\{,\}|,?\\!,?|\\,|,\\,)\s*(?=\d{3}(?!\d))")
 _LIST_COMMA = re.compile(r"(?<=\d),\s+(?=\d{3}(?!\d))")  # `1, 234` is a list, `1,234` may be a number
-_MARK = "\x01"
+_MARK, _DOLLAR = "\x01", "\x02"
 _ENVIRONMENT = re.compile(r"\\(begin|end)\{(?:[bBp]?(?:small)?matrix|array)\}(?:\{[lcr| ]*\})?")
 _FRAC_TOP = re.compile(r"\\(frac|binom)\s*(\d|[A-Za-z]|\\(?!frac|sqrt)[A-Za-z]+)\s*(?=[{\w\\])")
 _FRAC_BOTTOM = re.compile(
@@ -148,7 +151,8 @@ def _once(answer: str) -> str:
     text = answer.translate(_CHARACTERS)
     if r"\begin" not in text:
         text = _DOUBLED.sub(r"\\", text)
-    text = text.replace("\x00", "").replace(_MARK, "").replace(r"\$", "").replace("$", "")
+    text = text.replace("\x00", "").replace(_MARK, "").replace(_DOLLAR, "")
+    text = text.replace(r"\$", _DOLLAR).replace("$", "").replace(_DOLLAR, r"\$")
     text = re.sub(r"\\[()\[\]]", "", text) if re.match(r"\s*\\[(\[]", text) else text
     text = _ENVIRONMENT.sub(r"\\\1{matrix}", text)
     text = _SIZES.sub("", _DIGIT_GROUP.sub("", text))
@@ -156,7 +160,9 @@ def _once(answer: str) -> str:
     text = _ALIAS.sub(lambda m: _BARE_ALIAS.get(_COMMANDS[m[1]], "\\" + _COMMANDS[m[1]]), text)
     text = _WORD_SPACE.sub(" ", text)
     text = text.replace("**", "^").replace("<=", r"\le ").replace(">=", r"\ge ").replace("!=", r"\ne ")
+    text = _CHOOSE.sub(r"\\binom{\1}{\2}", text)
     text = _TEXT.sub(_plain_text, text)
+    text = _SCALE.sub(lambda match: rf"\times10^{{{_SCALES[match[1]]}}}", text)
     text = _roots(_bare_names(_NAMED_INDEX.sub(r"_{\1}", text)))
     text = _FRAC_TOP.sub(r"\\\1{\2}", text)
     text = _FRAC_BOTTOM.sub(r"\1{\2}", text)
@@ -175,11 +181,12 @@ def _plain_text(match: re.Match[str]) -> str:
         return f"\\{inner} "
     if inner.lower() in ("and", "or", ",and", ", and"):
         return f" \\{inner.lower().strip(', ')} "
-    if re.fullmatch(r"[-+\d.,/:%^ ]+", inner):
+    if re.fullmatch(r"(?:\\\$)?[-+\d.,/:%^ ]+", inner):
         return inner
     outer = match.string[: match.start()] + match.string[match.end() :]
     if len(inner) == 1 and outer.strip(" $.{}()"):
-        return inner
+        unit = inner in "mgshlLNJWVCFKA" and re.search(r"[\d}/] *$", match.string[: match.start()])
+        return rf"\text{{{inner}}}" if unit else inner
     return rf"\text{{{inner}}}" if inner else " "
 
 

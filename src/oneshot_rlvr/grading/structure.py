@@ -98,15 +98,20 @@ _PREFIX = re.compile(
     re.I,
 )
 _CHOICE = re.compile(r"\(?\\text\{\(?([A-Ja-j])\)?[.:]?\}\)?|\(([A-Ja-j])\)")
-_LABELLED = re.compile(r"\\text\{\(([A-J])\)\}(.+)|\(?\\text\{\(?([A-J])[).:]\)?\}\)?(.+)")
+_LABELLED = re.compile(
+    r"\(?\\text\{\(?([A-J])[).:]?\)? *\}\)?[:.]? *([^=]*\d[^=]*)|\(([A-J])\) *(-?\d[^=]*|\\frac[^=]*|\\text[^=]*)"
+    r"|([A-J])[:.)] *(-?\d[^=]*)"
+)
+_LETTER = re.compile(r"([A-J])[).:]")
 _PHRASE = re.compile(r"[A-Za-z][A-Za-z'’ .,-]*[A-Za-z.']")
 _NAME = re.compile(
     r"(?=.*[A-Za-z])(?!\d)(?:[A-Za-z']|\\text\{[^{}]*\}|\\(?!frac|sqrt|int|sum|prod|binom|pm)[A-Za-z]+"
-    r"|_\{[^{}]*\}|_\w|\^\{-1\}|\^\\prime|\(|\)|\[|\]|,|;|:|\|| |(?<=[(,;])[-+\d./ ]+(?=[),;])|\^\{\([^{}]*\)\})+"
+    r"|\\frac\{d[^{}]*\}\{d[^{}]*\}|\\(?:vec|overline|hat|bar|mathbf)\{[A-Za-z]+\}|_\{[^{}]*\}|_\w|\^\{-1\}|\^\\prime"
+    r"|\(|\)|\[|\]|,|;|:|\|| |(?<=[(,;])[-+\d./ ]+(?=[),;])|\^\{\([^{}]*\)\})+"
 )
 _RELATION = re.compile(r"\\(?:le|ge|ne|in|approx|sim|simeq|cong|equiv|to|rightarrow)(?![A-Za-z])|[=<>]")
 _BASE = re.compile(r"([0-9A-Z]+)_\{?\(?(\d{1,2})\)?\}?")
-_TIME = re.compile(r"\d{1,2}:[0-5]\d(?::[0-5]\d)?")
+_CLOCK = re.compile(r"(\d{1,2}:[0-5]\d(?::[0-5]\d)?) ?([AaPp]\.? ?[Mm]\.?)?")
 _MATRIX = re.compile(r"\\begin\{matrix\}(.*)\\end\{matrix\}", re.S)
 _THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
 _FLIPPED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
@@ -124,9 +129,12 @@ def _read(text: str, depth: int) -> Node:
     text = _PREFIX.sub("", text, count=1).strip() if _PREFIX.match(text) else text
     text = _outer_braces(text)
     if match := _LABELLED.fullmatch(text):
-        return Choice((match[1] or match[3]).upper(), _read((match[2] or match[4]).strip(), depth + 1))
-    if match := _CHOICE.fullmatch(text):
-        return Choice((match[1] or match[2]).upper())
+        letter, value = (group for group in match.groups() if group)
+        return Choice(letter, _read(value.strip(), depth + 1))
+    if match := _CHOICE.fullmatch(text) or _LETTER.fullmatch(text):
+        return Choice(next(group for group in match.groups() if group).upper())
+    if match := _CLOCK.fullmatch(re.sub(r"\\text\{([^{}]*)\}", r"\1", text)):
+        return Expression(match[1], None, re.sub(r"[. ]", "", match[2] or "").lower())
     if (words := _phrase(text)) is not None:
         return Words(words)
     for reading in (_list, _relation, _union, _bracketed, _matrix, _signs):
@@ -176,8 +184,6 @@ def _outer_braces(text: str) -> str:
 def _phrase(text: str) -> str | None:
     """The words of a text answer, else None: wrapped in `\\text{}`, or letters only with a word of three or more."""
     stripped = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text) if r"\text{" in text else text
-    if r"\text{" in text and _TIME.match(stripped.strip()) and not re.search(r"[A-Za-z]{3}", stripped):
-        return re.sub(r"[\s.]", "", stripped.lower())
     if not _PHRASE.fullmatch(stripped.strip()):
         return None
     words = stripped.split()
@@ -223,7 +229,8 @@ def _relation(text: str, depth: int) -> Node | None:
         operators.append(match[0])
         position = match.end()
     if not all(parts):
-        return _read(parts[-1], depth + 1) if parts[-1] and not any(parts[:-1]) and operators == ["="] else Opaque(text)
+        leading = parts[-1] and not any(parts[:-1]) and operators in (["="], [r"\approx"])
+        return _read(parts[-1], depth + 1) if leading else Opaque(text)
     if set(operators) <= {"=", r"\approx", r"\sim", r"\simeq"}:
         return _equality(parts, operators, depth)
     if operators == [r"\in"]:
@@ -362,8 +369,6 @@ def _value(text: str, depth: int) -> Node:
     base = ""
     if match := _BASE.fullmatch(plain):
         plain, base = match[1], match[2]
-    if _TIME.fullmatch(plain):
-        return Words(plain + unit.replace(".", ""))
     ratio = split(plain, ":")
     if len(ratio) == 2 and all(ratio):
         plain = rf"\frac{{{ratio[0].strip()}}}{{{ratio[1].strip()}}}"

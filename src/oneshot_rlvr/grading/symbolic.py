@@ -7,6 +7,7 @@ compares six decimals (it takes 2e-25 for 1.6e-19), needs no simplification, and
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from itertools import count
 from typing import Any
@@ -24,6 +25,7 @@ DIGITS = 20  # that must agree
 _WORKING = 50  # digits that are computed
 _SIGNIFICANT = 40  # bits; fewer are noise
 _TINY = mpmath.mpf(10) ** -DIGITS
+_DEGREES = re.compile(r"(\d+(?:\.\d+)?)\^\\circ")
 _CONVERSION = ConversionConfig(lowercase_symbols=False)
 _POINTS = (
     (0.3141592, 0.5772156, 0.1618033, 0.6931471, 0.2718281, 0.8346268),
@@ -40,6 +42,9 @@ _ERRORS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, 
 
 class MathVerify:
     """The `Symbols` of `compare.py`."""
+
+    def __init__(self) -> None:
+        mpmath.mp.dps = _WORKING  # the process is this object's own
 
     def same_value(self, left: str, right: str) -> bool:
         """Whether two canonical expressions have one value for all values of their variables."""
@@ -78,6 +83,7 @@ class MathVerify:
 @lru_cache(maxsize=256)
 def expression(text: str) -> Any:
     """math-verify's reading of a canonical expression, with exact decimals and an imaginary `i`; or None."""
+    text = _DEGREES.sub(r"(\1\\cdot\\pi/180)", text)
     try:
         with sympy.evaluate(False):
             found = latex2sympy(text, normalization_config=None, conversion_config=_CONVERSION)
@@ -160,8 +166,7 @@ def _number(value: Any, places: dict[Any, Any] | None = None) -> Any:
 def _part(part: Any) -> Any:
     """One part of an evaluated number; one without a significant digit is what exact cancellation leaves: zero."""
     lost = isinstance(part, sympy.Float) and part._prec < _SIGNIFICANT
-    with mpmath.workdps(_WORKING):
-        return mpmath.mpf(0) if lost else mpmath.mpf(str(part))
+    return mpmath.mpf(0) if lost else mpmath.mpf(str(part))
 
 
 def _real(value: Any) -> bool:

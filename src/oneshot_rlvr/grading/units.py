@@ -4,46 +4,13 @@ from __future__ import annotations
 
 import re
 
-HEDGES = frozenset(
-    [
-        "or",
-        "and",
-        "not",
-        "but",
-        "maybe",
-        "perhaps",
-        "possibly",
-        "if",
-        "unless",
-        "either",
-        "neither",
-        "nor",
-        "except",
-        "than",
-        "is",
-        "are",
-        "was",
-        "be",
-        "approximately",
-        "about",
-        "roughly",
-        "some",
-        "any",
-        "no",
-        "none",
-        "all",
-        "where",
-        "when",
-        "for",
-        "with",
-        "because",
-        "since",
-        "so",
-        "the",
-        "answer",
-    ]
+_HEDGING = (
+    "or and not but maybe perhaps possibly if unless either neither nor except than is are was be approximately about "
+    "roughly some any no none all where when for with because since"
 )
+HEDGES = frozenset(_HEDGING.split(" "))
 MOST_WORDS = 5
+MOST_UNITS = 6
 
 _NAMES = {
     "centimeter": "cm",
@@ -103,8 +70,9 @@ _POWER = r"(?:\^\{?-?[\d/]+\}?)?"
 _WRAPPED = re.compile(rf"\\text\{{([A-Za-z][A-Za-z .'/^\d-]*|%)\}}({_POWER})$")
 _BARE_SUFFIX = re.compile(rf"(?<![A-Za-z\\])([A-Za-z]+(?: [A-Za-z]+)*)({_POWER})$")
 _BARE_METRE = re.compile(r"(?<=\d)m(\^[23])$")
-_SIGN = re.compile(r"\\?%$|\^\\circ(?:\\text\{([CF])\}|([CF]))?$|\\circ$")
-_CURRENCY = re.compile(r"^[€£¥]")
+_SIGN = re.compile(r"\\?%$|\\\$$|\^\\circ(?:\\text\{([CF])\}|([CF]))?$|\\circ$")
+_CURRENCY = re.compile(r"\\\$|[€£¥]")
+_TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![A-Za-z])")  # `\\tan 45^\\circ` is no number of degrees
 
 
 def split_unit(text: str) -> tuple[str, str]:
@@ -113,27 +81,27 @@ def split_unit(text: str) -> tuple[str, str]:
     >>> split_unit(r"10\\text{ centimeters}")
     ('10', 'cm')
     """
-    units: list[str] = []
-    while text and len(units) < 6:
-        if match := _SIGN.search(text):
-            units.insert(0, "%" if "%" in match[0] else "deg" + (match[1] or match[2] or ""))
+    units, joint = "", ""
+    for _ in range(MOST_UNITS):
+        if (match := _SIGN.search(text)) and not _TRIGONOMETRY.search(text):
+            name = match[0].strip("\\") if match[0][-1] in "%$" else "deg" + (match[1] or match[2] or "")
         elif ((match := _WRAPPED.search(text)) and is_unit(match[1])) or (
             (match := _BARE_SUFFIX.search(text)) and set(match[1].lower().split()) <= _BARE_WORDS
         ):
-            units.insert(0, unit_name(match[1]) + _plain_power(match[2]))
+            name = unit_name(match[1]) + _plain_power(match[2])
         elif match := _BARE_METRE.search(text):
-            units.insert(0, "m" + match[1])
-        elif match := _CURRENCY.search(text):
-            units.append(match[0])
-            text = text[1:]
-            continue
+            name = "m" + match[1]
         else:
             break
         if match.start() == 0:
-            units.pop(0)
             break
-        text = text[: match.start()].rstrip(" /*\\")
-    return text, "/".join(unit for unit in units if unit)
+        units = name + (joint if name and units else "") + units
+        text = text[: match.start()].rstrip(" *")
+        joint = "/" if text.endswith("/") else "*"
+        text = text.rstrip("/")
+    if match := _CURRENCY.match(text):
+        text, units = text[match.end() :], units or match[0].removeprefix("\\")
+    return text, units
 
 
 def is_unit(words: str) -> bool:
@@ -145,6 +113,8 @@ def is_unit(words: str) -> bool:
 def unit_name(words: str) -> str:
     """One name for the spellings of a unit: singular, abbreviated, `square x` as `x^2`."""
     name = " ".join(words.lower().replace(".", "").split())
+    if "/" in name:
+        return "/".join(unit_name(part.strip()) for part in name.split("/"))
     for spelt in (name, name.removesuffix("s"), name.removesuffix("es")):
         if spelt in _NAMES:
             return _NAMES[spelt]
