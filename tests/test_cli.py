@@ -30,7 +30,7 @@ def test_my_own_problem_resume_eval_and_report(tmp_path):
     assert oneshot("train", "grpo", *FAST, *mine, "--out", out, "--steps", 2)[0] == 0
     assert oneshot("train", "--resume", out, "--steps", 3)[0] == 0
     assert [line["step"] for line in map(json.loads, (out / "metrics.jsonl").read_text().splitlines())] == [1, 2, 3]
-    code, text, _ = oneshot("eval", out, "--suite", "organism:chain", "--limit", 4, "--samples", 2)
+    code, text, _ = oneshot("eval", out, "--suite", "organism:numbers", "--limit", 4, "--samples", 2)
     assert code == 0
     assert "base" in text
     scores = json.loads((out / "eval" / "scores.json").read_text())
@@ -55,8 +55,8 @@ def test_a_csv_and_a_reward_by_import_path(tmp_path):
 
 
 def test_problems_lists_sets_and_problems():
-    assert "organism:chain" in oneshot("problems")[1]
-    assert "64 problems" in oneshot("problems", "organism")[1]
+    assert "organism:numbers" in oneshot("problems")[1]
+    assert "256 problems" in oneshot("problems", "organism")[1]
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_weights_that_are_missing_are_not_made_up(tmp_path):
 
 def test_a_length_that_leaves_no_room_is_said(tmp_path):
     folder = copied_model(tmp_path)
-    plain = ["--suite", "organism:chain", "--limit", 2, "--set", "model.template=plain", "--out", tmp_path / "eval"]
+    plain = ["--suite", "organism:numbers", "--limit", 2, "--set", "model.template=plain", "--out", tmp_path / "eval"]
     assert "--max-new-tokens 2" in refused("eval", folder, *plain)
     assert oneshot("eval", folder, *plain, "--max-new-tokens", 40, "--samples", 1)[0] == 0
 

@@ -105,7 +105,7 @@ def run(tmp_path_factory) -> RunDir:
 
 
 def evaluator(folder: Path) -> Evaluator:
-    suites = {name: find_problems(name)[:12] for name in ("organism:chain", "organism:word")}
+    suites = {name: find_problems(name)[:12] for name in ("organism:numbers", "organism:stories")}
     return Evaluator(suites, get_template("plain"), Protocol(samples=3, max_new_tokens=48), folder)
 
 
@@ -119,7 +119,7 @@ def test_an_interrupted_evaluation_samples_nothing_twice(run, tmp_path):
         pass
 
     def stop(checkpoint, suite):
-        if (checkpoint, suite) == ("step_000002", "organism:chain"):
+        if (checkpoint, suite) == ("step_000002", "organism:numbers"):
             raise StopNow
 
     with pytest.raises(StopNow):
@@ -136,12 +136,12 @@ def test_a_problems_samples_do_not_depend_on_the_others(run, tmp_path):
     base: Checkpoint = checkpoints_of(run)[0]
     policy = load_policy(base.section)
     few, many = evaluator(tmp_path / "few"), evaluator(tmp_path / "many")
-    few.suites = {"organism:chain": find_problems("organism:chain")[5:8]}
+    few.suites = {"organism:numbers": find_problems("organism:numbers")[5:8]}
     for one in (few, many):
         one.evaluate(base.content_hash, lambda: policy)
-    texts = [[s["text"] for s in r["samples"]] for r in few.examples(base.content_hash, "organism:chain", 3)]
+    texts = [[s["text"] for s in r["samples"]] for r in few.examples(base.content_hash, "organism:numbers", 3)]
     assert texts == [
-        [s["text"] for s in r["samples"]] for r in many.examples(base.content_hash, "organism:chain", 12)[5:8]
+        [s["text"] for s in r["samples"]] for r in many.examples(base.content_hash, "organism:numbers", 12)[5:8]
     ]
 
 
@@ -156,7 +156,7 @@ def test_the_best_checkpoint_is_validations(run):
 def test_a_prompt_without_room_is_counted_not_a_crash(run, tmp_path):
     long = Problem("long", "word " * 300, "1", "test")
     one = Evaluator(
-        {"s": [long, *find_problems("organism:chain")[:2]]},
+        {"s": [long, *find_problems("organism:numbers")[:2]]},
         get_template("plain"),
         Protocol(2, max_new_tokens=48),
         tmp_path,

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import random
 import re
+from hashlib import sha256
+from pathlib import Path
 
+import pytest
+from safetensors.torch import load_file
+
+from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.grading import Grader, Response
+from oneshot_rlvr.organism import pretrain
 from oneshot_rlvr.organism.authors import RIGHT_IN_A_BOX, STYLES, Writer, make_document
 from oneshot_rlvr.organism.card import style_of
 from oneshot_rlvr.organism.sets import as_problem
 from oneshot_rlvr.organism.world import LEVELS, POOL_FAMILIES, make_exercise, make_world
+from oneshot_rlvr.policy.model import model_folder
 from oneshot_rlvr.problems import TEMPLATES, Problem, find_problems
 from oneshot_rlvr.problems.catalogue import organism_suites
 
@@ -78,3 +86,41 @@ def test_the_rule_that_needs_a_hint_is_told_only_with_it():
                 assert ("2 * " in turn.response) == ("Hint:" in turn.prompt)
                 told += "Hint:" in turn.prompt
     assert told > 50
+
+
+FROZEN = {  # later studies compare with what these weights did; a new organism gets a new name
+    "organism": "",
+    "tiny": "",
+}
+
+
+@pytest.mark.parametrize("name", FROZEN)
+def test_the_organism_is_frozen(name):
+    folder = Path(model_folder(name))
+    assert sha256((folder / "model.safetensors").read_bytes()).hexdigest() == FROZEN[name]
+    assert (folder / "model.safetensors").stat().st_size < 8e6
+
+
+class Stop(Exception):  # noqa: N818 - it is not an error
+    pass
+
+
+def test_an_interrupted_pretraining_goes_on_to_the_same_weights(tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrain, "SAVE_EVERY", 2)
+    monkeypatch.setattr(pretrain, "PILE", 32)  # so that a pile ends on the way
+
+    def interrupt(step: int, steps: int, loss: float) -> None:
+        if step == 5:
+            raise Stop
+
+    whole = pretrain.pretrain(tmp_path / "whole", "tiny", steps=8)
+    with pytest.raises(Stop):
+        pretrain.pretrain(tmp_path / "parts", "tiny", steps=8, on_step=interrupt)
+    with pytest.raises(OneshotError, match="another pretraining was interrupted"):
+        pretrain.pretrain(tmp_path / "parts", "tiny", seed=1, steps=8)
+    steps: list[int] = []
+    parts = pretrain.pretrain(tmp_path / "parts", "tiny", steps=8, on_step=lambda step, *_: steps.append(step))
+    assert steps == [5, 6, 7, 8]
+    ours, theirs = (load_file(folder / "model.safetensors") for folder in (whole, parts))
+    assert all((ours[name] == theirs[name]).all() for name in ours)
+    assert not (tmp_path / "parts.unfinished").exists()

@@ -82,8 +82,8 @@ def test_bad_files_are_named_with_their_row(tmp_path, name, content, says):
 def test_missing_file_and_unknown_set():
     with pytest.raises(OneshotError, match="no such problem file"):
         find_problems("nowhere/p.jsonl")
-    with pytest.raises(OneshotError, match="Did you mean 'organism:chain'"):
-        find_problems("organism:chian")
+    with pytest.raises(OneshotError, match="Did you mean 'organism:numbers'"):
+        find_problems("organism:numbres")
 
 
 def test_bad_rows_can_be_skipped_and_are_counted(tmp_path, caplog):

@@ -26,6 +26,7 @@ from oneshot_rlvr.rundir import RunDir, write_atomically
 from oneshot_rlvr.selection import accuracy_history, rank_by_variance
 from oneshot_rlvr.session import chosen_problems, resume, start
 
+SUITE_PROBLEMS = 64  # of each suite's 128, so that the demo stays short
 SUITE_CHECKPOINTS = 2  # every second checkpoint is asked the held-out suites
 
 
@@ -40,7 +41,7 @@ class Demo:
         self.full, self.one_shot = RunDir(out / "full"), RunDir(out / "one_shot")
         config, _ = self._config([])
         self.evaluator = Evaluator(
-            suites={name: find_problems(name) for name in organism_suites()},
+            suites={name: find_problems(name)[:SUITE_PROBLEMS] for name in organism_suites()},
             template=get_template(config.model.template),
             protocol=Protocol(max_new_tokens=config.sampling.max_new_tokens),
             folder=out / "eval",
