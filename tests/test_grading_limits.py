@@ -142,6 +142,21 @@ def test_asyncio_is_not_held_up():
     assert longest < 0.4
 
 
+def test_a_forked_process_gets_workers_of_its_own():
+    with Grader(answers=True, workers=1) as grader:
+        assert grader.grade_many(["x+1"], ["1+x"])[0].outcome == "correct"
+        pids = grader.pool.pids()
+        child = os.fork()
+        if child == 0:
+            right = grader.grade_many(["x+2"], ["2+x"])[0].outcome == "correct"
+            own = set(grader.pool.pids()).isdisjoint(pids)
+            grader.close()
+            os._exit(0 if right and own else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        assert grader.pool.pids() == pids
+        assert grader.grade_many(["x+3"], ["3+x"])[0].outcome == "correct"
+
+
 BUSY = f"""
 import sys
 from oneshot_rlvr.grading import Grader

@@ -159,7 +159,7 @@ def _once(answer: str) -> str:
     text = _LIST_COMMA.sub(_MARK, text.replace("{,}", ",").replace(r"\%", "%"))
     text = _ALIAS.sub(lambda m: _BARE_ALIAS.get(_COMMANDS[m[1]], "\\" + _COMMANDS[m[1]]), text)
     text = _WORD_SPACE.sub(" ", text)
-    text = text.replace("**", "^").replace("<=", r"\le ").replace(">=", r"\ge ").replace("!=", r"\ne ")
+    text = text.replace("**", "^").replace("==", "=").replace("<=", r"\le ").replace(">=", r"\ge ").replace("!=", r"\ne ")
     text = _CHOOSE.sub(r"\\binom{\1}{\2}", text)
     text = _TEXT.sub(_plain_text, text)
     text = _SCALE.sub(lambda match: rf"\times10^{{{_SCALES[match[1]]}}}", text)

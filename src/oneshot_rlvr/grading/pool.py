@@ -47,6 +47,10 @@ class WorkerPool:
     def __init__(self, timeout: float = 3.0, size: int | None = None) -> None:
         self.timeout = timeout
         self.size = size or max(1, min(4, (os.cpu_count() or 2)))
+        self._reset()
+
+    def _reset(self) -> None:
+        self._process = os.getpid()
         self._lock = threading.Lock()
         self._threads: ThreadPoolExecutor | None = None
         self._workers = _Workers()
@@ -56,6 +60,9 @@ class WorkerPool:
         """Replies in the questions' order. An interruption kills the workers and goes on up."""
         if not questions:
             return []
+        if self._process != os.getpid():  # forked: threads and workers stayed with the parent
+            self._closing.detach()
+            self._reset()
         with self._lock:
             self._threads = self._threads or ThreadPoolExecutor(self.size, thread_name_prefix="grading")
             threads = self._threads
