@@ -4,14 +4,16 @@
 
 For each training seed: a run on the pool (which also selects the example), one on the selected example, one on it with
 the format reward, one with learning rate 0; for each the checkpoint that validation chose. avg@8 at temperature 0.6
-over six suites, intervals by bootstrap over problems and seeds. Resumable; what is finished is not run again. Every
-number is computed from the graded transcripts in the runs folder.
+over six suites, intervals by bootstrap over problems and seeds. Each training seed is sampled with a seed of its own;
+the run with learning rate 0, whose weights are the base's, with another, or its difference would be 0 by construction.
+Resumable; what is finished is not run again. Every number is computed from the graded transcripts in the runs folder.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -74,8 +76,10 @@ def interval(by_seed: list[Rates], minus: list[Rates] | None = None, resamples: 
     return [round(float(bound), 2) for bound in np.percentile(draws, [2.5, 97.5])]
 
 
-def one_seed(model: str, folder: Path, seed: int, evaluator: Evaluator) -> dict[str, Any]:
+def one_seed(model: str, folder: Path, seed: int, asked: Evaluator) -> dict[str, Any]:
     """Rates of the base, of each run's best checkpoint, and the one-shot curve."""
+    evaluator = replace(asked, protocol=replace(asked.protocol, seed=seed))
+    again = replace(asked, protocol=replace(asked.protocol, seed=seed + 1000))
     full = trained(folder / "full", model, seed, [])
     selected = rank_by_variance(accuracy_history(full))[0].problem_id
     found: dict[str, Any] = {"selected": selected, "rates": {}, "best": {}}
@@ -85,7 +89,7 @@ def one_seed(model: str, folder: Path, seed: int, evaluator: Evaluator) -> dict[
         checkpoints = checkpoints_of(run)
         best = best_checkpoint(run, checkpoints)
         found["rates"]["base"] = rates(evaluator, checkpoints[0])
-        found["rates"][name] = rates(evaluator, best)
+        found["rates"][name] = rates(again if name == "noop" else evaluator, best)
         found["best"][name] = best.step
         if name == "one_shot":
             found["curve"] = {c.step: round(average(rates(evaluator, c)), 2) for c in checkpoints}
