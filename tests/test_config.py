@@ -69,3 +69,10 @@ def test_the_resolved_configuration_reads_back():
     config, _ = resolve("grpo", "organism", ["data.only=[a, b]", "run.loggers=[tensorboard]"])
     assert Config.model_validate_json(config.model_dump_json()) == config
     assert build({}, {}) == Config()
+
+
+def test_a_profile_like_another_overrides_some_of_its_values():
+    organism, second = resolve("grpo", "organism")[0], resolve("grpo", "second")[0]
+    assert second.model == organism.model.model_copy(update={"path": "second"})
+    assert second.batch == organism.batch
+    assert resolve("grpo", "tiny")[0].batch.groups_per_step == 4

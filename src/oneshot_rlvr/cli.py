@@ -59,7 +59,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for runs, scores and the report.")] = Path("runs/demo"),
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    model: Annotated[str, typer.Option(help="organism, or tiny for a quick look.")] = "organism",
+    model: Annotated[str, typer.Option(help="organism, second, control, or tiny for a quick look.")] = "organism",
     settings: Settings = None,
     quiet: Quiet = False,
 ) -> None:
@@ -299,7 +299,7 @@ def report(
 
 @command
 def pretrain(
-    preset: Annotated[str, typer.Option(help="organism or tiny.")] = "organism",
+    preset: Annotated[str, typer.Option(help="organism, control or tiny.")] = "organism",
     seed: Annotated[int, typer.Option(min=0)] = 0,
     out: Annotated[Path | None, typer.Option(help="By default runs/pretrained-PRESET.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Fewer steps, for a try.")] = None,

@@ -26,7 +26,10 @@ class Section(BaseModel):
 class ModelSection(Section):
     """Which model, and how it runs."""
 
-    path: str = Field(default="organism", description="`organism`, `tiny`, a model folder, or a Hugging Face name")
+    path: str = Field(
+        default="organism",
+        description="`organism`, `second`, `control`, `tiny`, a model folder, or a Hugging Face name",
+    )
     template: str = Field(
         default="boxed", description="prompt template: plain, boxed, hash, qwen25-math-cot, r1 or chat"
     )
@@ -183,10 +186,13 @@ def _recipe(recipe: str) -> dict[str, Any]:
 
 
 def _profile(model: str) -> dict[str, Any]:
+    """A model's values by dotted key; a profile that is `like` another overrides some of its values."""
     if model in names("models"):
-        return _read("models", model)
+        values = _read("models", model)
+        like = values.pop("like", None)
+        return (_profile(like) if like else {}) | flatten(values)
     if Path(model).is_dir() or "/" in model:
-        return {"model": {"path": model}}
+        return {"model.path": model}
     raise OneshotError(
         f"unknown model {model!r}", fix=f"{nearest(model, names('models'))}, or give a model folder or owner/name."
     )
@@ -256,7 +262,7 @@ def resolve(
     """
     layers = {
         f"recipe {recipe}": flatten(_recipe(recipe)),
-        f"model profile {model}": flatten(_profile(model)),
+        f"model profile {model}": _profile(model),
         "--set": _overrides(settings),
         "command line": {key: value for key, value in (flags or {}).items() if value is not None},
     }

@@ -20,7 +20,7 @@ from oneshot_rlvr.config import ModelSection
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.policy.support import shared_prefix_problem
 
-SHIPPED = ("organism", "tiny")
+SHIPPED = ("organism", "second", "control", "tiny")
 
 
 @dataclass
