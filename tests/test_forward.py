@@ -5,14 +5,18 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 
 from conftest import random_policy
 from oneshot_rlvr.policy import Policy, Scorer
 from oneshot_rlvr.policy.logprobs import logit_scores, token_scores
 from oneshot_rlvr.policy.model import enable_checkpointing
+from oneshot_rlvr.policy.trie import build_tries
 
 PROMPTS = [(5, 6, 7, 8, 9, 10), (11, 12, 13)]
 RESPONSES = [(20, 21, 22, 23, 1), (30, 1), (40,), (50, 51, 52, 53, 54, 55, 1), (60, 61, 62)]
@@ -24,18 +28,18 @@ def relative(ours: torch.Tensor, theirs: torch.Tensor) -> float:
     return ((ours - theirs).norm() / theirs.norm().clamp_min(1e-300)).item()
 
 
-def run(policy: Policy, prompts, rows, batches) -> tuple[dict, dict, dict]:
+def run(policy: Policy, prompts, rows, batches, responses=RESPONSES, as_tries=False) -> tuple[dict, dict, dict]:
     """Log-probabilities, entropies and gradients of a loss that uses both, over micro-batches."""
     policy.model.zero_grad(set_to_none=True)
     logprobs, entropies = {}, {}
     with Scorer(policy, prompts, TEMPERATURE) as scorer:
         for batch in batches:
-            logprobs_BT, entropy_BT = scorer.score([rows[i] for i in batch], [RESPONSES[i] for i in batch])
+            logprobs_BT, entropy_BT = scorer.score([rows[i] for i in batch], [responses[i] for i in batch], as_tries)
             weights_B = torch.tensor([i + 1.0 for i in batch], dtype=logprobs_BT.dtype)[:, None]
             (weights_B * logprobs_BT + 0.3 * entropy_BT**2).sum().backward()
             for row, i in enumerate(batch):
-                logprobs[i] = logprobs_BT[row, : len(RESPONSES[i])].detach()
-                entropies[i] = entropy_BT[row, : len(RESPONSES[i])].detach()
+                logprobs[i] = logprobs_BT[row, : len(responses[i])].detach()
+                entropies[i] = entropy_BT[row, : len(responses[i])].detach()
         scorer.backward()
     grads = {name: p.grad.clone() for name, p in policy.model.named_parameters() if p.grad is not None}
     return logprobs, entropies, grads
@@ -68,6 +72,38 @@ def test_one_prompt_needs_no_padding_and_agrees_too():
     for ours, theirs in zip(found, expected, strict=True):
         for key in theirs:
             assert relative(ours[key], theirs[key]) < 1e-10, key
+
+
+ALIKE = [(20, 21, 22, 1), (20, 21, 23, 1), (20, 21, 22, 1), (30, 1), (1,), (20, 21, 22, 24, 1), (20, 21), (20, 25)]
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("rows", [[0, 0, 0, 0, 0, 0, 0, 0], [0, 1, 0, 1, 0, 1, 0, 1]])
+def test_tries_of_responses_give_the_same_scores_and_gradients(rows, checkpointing):
+    policy = random_policy("qwen2", torch.float64)
+    expected = run(policy, PROMPTS, rows, [range(8)], ALIKE)
+    if checkpointing:
+        enable_checkpointing(policy.model)
+    for batches in ([range(8)], [[0, 5, 6], [1, 2], [3, 4, 7]], [[4], [3], [0, 1, 2, 5, 6, 7]]):
+        found = run(policy, PROMPTS, rows, batches, ALIKE, as_tries=True)
+        for ours, theirs in zip(found, expected, strict=True):
+            for key in theirs:
+                assert relative(ours[key], theirs[key]) < 1e-10, key
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.lists(st.integers(0, 2), min_size=1, max_size=6)), min_size=1))
+def test_a_trie_holds_each_history_once(drawn):
+    rows, responses = [row for row, _ in drawn], [tuple(ids) for _, ids in drawn]
+    tries = build_tries(rows, responses)
+    histories = {(row, ids[:end]) for row, ids in zip(rows, responses, strict=True) for end in range(1, len(ids) + 1)}
+    assert len(tries.targets_M) == len(histories)
+    for ids, nodes in zip(responses, tries.nodes_B, strict=True):
+        assert tuple(tries.targets_M[nodes]) == ids
+        for depth, node in enumerate(nodes[1:]):  # its parent is read, and attends to what precedes it alone
+            row, place = divmod(int(tries.parents_M[node]), tries.ids_WN.shape[1])
+            seen = np.flatnonzero(tries.ancestors_WNN[row, place])
+            assert tuple(tries.ids_WN[row, seen]) == ids[: depth + 1]
+            assert tries.depth_WN[row, place] == depth
 
 
 def test_logprobs_are_those_of_cross_entropy():

@@ -43,15 +43,15 @@ def test_the_stop_token_is_part_of_the_response_and_ends_it():
 
 
 @pytest.mark.parametrize("architecture", ["qwen2", "mistral"])
-def test_batch_waves_and_compaction_change_nothing(architecture, monkeypatch):
+def test_batch_waves_and_compaction_change_nothing(architecture):
     policy = random_policy(architecture, torch.float64)
     params = SamplingParams(temperature=1.5, max_new_tokens=20, key=(3, 4))
     together = LockstepSampler(policy).sample(PROMPTS, 6, params)
     alone = [LockstepSampler(policy).sample([prompt], 6, params)[0] for prompt in reversed(PROMPTS)][::-1]
     waves = LockstepSampler(policy, kv_cache_gib=1e-5).sample(PROMPTS, 6, params)
-    monkeypatch.setattr("oneshot_rlvr.rollout.lockstep.COMPACT_BELOW", -1.0)
-    uncompacted = LockstepSampler(policy).sample(PROMPTS, 6, params)
-    for other in (alone, waves, uncompacted):
+    uncompacted = LockstepSampler(policy, compact=False).sample(PROMPTS, 6, params)
+    apart = LockstepSampler(policy, share_histories=False).sample(PROMPTS, 6, params)
+    for other in (alone, waves, uncompacted, apart):
         for ours, theirs in zip(chain(*together), chain(*other), strict=True):
             assert ours.response_ids == theirs.response_ids
             np.testing.assert_allclose(ours.logprobs, theirs.logprobs, atol=1e-6)
@@ -94,7 +94,7 @@ def test_inverse_cdf_over_blocks_and_never_an_impossible_token():
     probs[0, [3, 1500, 2599]] = torch.tensor([0.25, 0.5, 0.25])
     probs[1, 0], probs[2, 2599] = 1.0, 1.0
     for number, expected in [(0.0, 3), (0.24, 3), (0.25, 1500), (0.74, 1500), (0.76, 2599), (1 - 2**-53, 2599)]:
-        tokens = inverse_cdf(probs, torch.full((3,), number, dtype=torch.float64))
+        tokens = inverse_cdf(probs, torch.arange(3), torch.full((3,), number, dtype=torch.float64))
         assert tokens.tolist() == [expected, 0, 2599]
 
 
@@ -104,7 +104,7 @@ def test_top_k_and_top_p_renormalise():
     assert kept.isinf().tolist() == [[False, False, True, True]]
     assert truncate(logits, 0.8, 0).isinf().tolist() == [[False, False, True, True]]
     assert truncate(logits, 0.81, 0).isinf().tolist() == [[False, False, False, True]]
-    token, logprob = draw(logits, torch.tensor([0.99], dtype=torch.float64), 1.0, top_k=2)
+    token, logprob = draw(logits, np.zeros(1, dtype=np.int64), np.array([0.99]), 1.0, top_k=2)
     assert token.item() == 1
     assert logprob.item() == pytest.approx(np.log(0.3 / 0.8))
 

@@ -18,9 +18,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from conftest import random_policy
 from oneshot_rlvr.batching import StepBatch, microbatches
-from oneshot_rlvr.config import Config, resolve
+from oneshot_rlvr.config import Config, SpeedSection, resolve
 from oneshot_rlvr.errors import OneshotError
-from oneshot_rlvr.policy import make_optimizer
+from oneshot_rlvr.policy import Scorer, make_optimizer
 from oneshot_rlvr.problems import Problem
 from oneshot_rlvr.rollout import ScriptedSampler
 from oneshot_rlvr.rundir import RunDir
@@ -151,9 +151,11 @@ def test_epochs_visit_every_problem_once():
     assert problems_of_step(1, 16, 5, 0) == [0] * 16
 
 
-def scripted_batch(policy, advantages) -> StepBatch:
+def scripted_batch(policy, advantages, responses=None) -> StepBatch:
     generator = torch.Generator().manual_seed(0)
-    responses = [tuple(torch.randint(2, 90, (n,), generator=generator).tolist()) for n in (3, 7, 1, 5, 2, 9, 4, 6)]
+    responses = responses or [
+        tuple(torch.randint(2, 90, (n,), generator=generator).tolist()) for n in (3, 7, 1, 5, 2, 9, 4, 6)
+    ]
     prompts = [(5, 6, 7, 8), (9, 10)]
     return StepBatch(
         prompts, [0, 0, 0, 0, 1, 1, 1, 1], responses, [(-1.0,) * len(r) for r in responses], torch.tensor(advantages)
@@ -163,14 +165,17 @@ def scripted_batch(policy, advantages) -> StepBatch:
 ADVANTAGES = [1.0, -1.0, 0.5, -0.5, 0.3, 0.0, 0.0, -0.3]
 
 
-def updated(config: Config, dtype=torch.float64, reference: bool | str = False) -> tuple[dict, dict]:
+def updated(config: Config, dtype=torch.float64, reference: bool | str = False, responses=None) -> tuple[dict, dict]:
     policy = random_policy("qwen2", dtype)
+    if not config.speed.shared_prefix:
+        policy.shared_prefix = False
+        policy.model.set_attn_implementation("sdpa")
     metrics = update(
         policy,
         torch.optim.SGD(policy.model.parameters(), lr=0.1),
-        scripted_batch(policy, ADVANTAGES),
+        scripted_batch(policy, ADVANTAGES, responses),
         config,
-        random_policy("llama" if reference == "other" else "qwen2", dtype) if reference else None,
+        reference=random_policy("llama" if reference == "other" else "qwen2", dtype) if reference else None,
     )
     return metrics, {name: p.detach().clone() for name, p in policy.model.named_parameters()}
 
@@ -192,6 +197,43 @@ def test_a_split_batch_is_one_batch(dtype, tolerance):
         assert_close(split, whole, tolerance)
         for name in ("policy/loss", "policy/entropy", "policy/grad_norm"):
             assert metrics[name] == pytest.approx(whole_metrics[name], rel=1e-4)
+
+
+ALIKE = [(20, 21, 22, 1), (20, 21, 22, 1), (20, 21, 23, 24, 1), (20, 1), (20, 21, 22, 1), (20, 21, 25, 1), (20,), (1,)]
+
+
+def test_every_mechanism_can_be_off_and_changes_nothing(monkeypatch):
+    monkeypatch.setattr("oneshot_rlvr.update.LOGITS_BUDGET", 300)  # so that a vocabulary of 100 goes in chunks
+    mechanisms = [name for name in SpeedSection.model_fields if name not in ("compaction", "grade_once")]
+    assert len(mechanisms) == 6
+    free = ("algorithm.entropy_coefficient=0", "algorithm.kl_coefficient=0")
+    for extra in ((), free, ("batch.minibatches=2",)):
+        for responses in (None, ALIKE):
+            metrics, everything = updated(settings(*extra), responses=responses)
+            for name in mechanisms:
+                other, off = updated(settings(*extra, f"speed.{name}=false"), responses=responses)
+                assert_close(off, everything, 1e-9)
+                assert other["policy/loss"] == pytest.approx(metrics["policy/loss"], abs=1e-9)
+
+
+def test_out_of_memory_halves_the_microbatch_and_repeats_the_step(monkeypatch):
+    _, expected = updated(settings("batch.minibatches=2"))
+    calls, score = [], Scorer.score
+
+    def sometimes(self, rows, responses, as_tries=False):
+        calls.append(len(rows) * max(map(len, responses)))
+        if calls[-1] > 9 and not torch.is_inference_mode_enabled():
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return score(self, rows, responses, as_tries)
+
+    monkeypatch.setattr(Scorer, "score", sometimes)
+    with pytest.warns(UserWarning, match=r"micro-batch halved .* --set batch.microbatch_tokens=9 "):
+        metrics, found = updated(settings("batch.minibatches=2", "batch.microbatch_tokens=36"))
+    assert metrics["batch/microbatch_tokens"] == 9
+    assert_close(found, expected)
+    monkeypatch.setattr(Scorer, "score", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError("CUDA out of memory")))
+    with pytest.warns(UserWarning), pytest.raises(OneshotError, match="as small as it goes"):
+        updated(settings("batch.microbatch_tokens=4"))
 
 
 def test_rollouts_of_advantage_zero_cost_nothing_and_change_nothing():

@@ -36,7 +36,7 @@ def load_checkpoint(run: RunDir, step: int, config: Config) -> tuple[Policy, tor
     folder = run.checkpoint_path(step)
     fix = "Delete this checkpoint folder; --resume then goes on from the newest other one that can be resumed."
     verify_folder(folder, fix, trainer=True)
-    policy = load_policy(config.model.model_copy(update={"path": str(folder)}))
+    policy = load_policy(config.model.model_copy(update={"path": str(folder)}), config.speed.shared_prefix)
     optimizer = make_optimizer(policy.model, config.optimizer)
     try:
         tensors = load_file(folder / "trainer" / "optimizer.safetensors")

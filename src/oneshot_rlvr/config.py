@@ -73,7 +73,9 @@ class BatchSection(Section):
     group_size: int = Field(default=8, ge=1, description="rollouts of one prompt whose rewards are compared")
     minibatches: int = Field(default=1, ge=1, description="optimizer steps a pass over the rollouts")
     epochs: int = Field(default=1, ge=1, description="passes over the rollouts of a step")
-    microbatch_tokens: int = Field(default=16384, ge=1, description="tokens a forward pass; never changes the result")
+    microbatch_tokens: int | None = Field(
+        default=None, ge=1, description="tokens a forward pass, null for 1024 on a CPU and 16384 on a GPU"
+    )
 
 
 class AlgorithmSection(Section):
@@ -112,6 +114,19 @@ class OptimizerSection(Section):
     cycles: float = Field(default=0.5, gt=0, description="cosine waves; 0.5 falls once from highest to lowest")
 
 
+class SpeedSection(Section):
+    """What makes a step cheap; none of it changes the result beyond rounding, each can be off to measure it."""
+
+    shared_prefix: bool = Field(default=True, description="encode a prompt once for all of its rollouts")
+    compaction: bool = Field(default=True, description="stop computing rollouts that are finished")
+    reuse_logprobs: bool = Field(default=True, description="an on-policy step takes its own log-probabilities as old")
+    skip_zero_advantage: bool = Field(default=True, description="score no rollout that neither reward nor term needs")
+    chunk_logits: bool = Field(default=True, description="hold few logits at once, and make them again backwards")
+    sort_by_length: bool = Field(default=True, description="micro-batches of like length under the token budget")
+    grade_once: bool = Field(default=True, description="grade identical responses once")
+    share_histories: bool = Field(default=True, description="compute once what rollouts begin with in common")
+
+
 class RunSection(Section):
     """How long a run is, and what it leaves behind."""
 
@@ -136,6 +151,7 @@ class Config(Section):
     algorithm: AlgorithmSection = AlgorithmSection()
     grading: GradingSection = GradingSection()
     optimizer: OptimizerSection = OptimizerSection()
+    speed: SpeedSection = SpeedSection()
     run: RunSection = RunSection()
 
     @model_validator(mode="after")

@@ -24,13 +24,14 @@ from oneshot_rlvr.config import Config
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.grading import Grade, Grader, get_reward
 from oneshot_rlvr.loggers import check_loggers, open_loggers
+from oneshot_rlvr.memory import Budget
 from oneshot_rlvr.policy import Policy, learning_rate_factor, load_policy, make_optimizer
 from oneshot_rlvr.problems import Problem, encode_prompt, get_template
 from oneshot_rlvr.rollout import LockstepSampler, Prompt, Rollout, Sampler, SamplingParams
 from oneshot_rlvr.rollout.randomness import fold
 from oneshot_rlvr.rundir import RunDir
 from oneshot_rlvr.telemetry import as_response, rollout_metrics, rollout_rows
-from oneshot_rlvr.update import update
+from oneshot_rlvr.update import microbatch_budget, update
 
 Metrics = dict[str, float]
 Validate = Callable[[Policy, int], Metrics]
@@ -53,6 +54,7 @@ class Trainer:
     prompts: list[tuple[int, ...]]
     grader: Grader
     sampler: Sampler
+    budget: Budget
     done: int
 
 
@@ -68,7 +70,7 @@ def prepare(config: Config, run: RunDir, problems: Sequence[Problem], sampler: S
     if done:
         policy, optimizer = load_checkpoint(run, done, config)
     else:
-        policy = load_policy(config.model)
+        policy = load_policy(config.model, config.speed.shared_prefix)
         optimizer = make_optimizer(policy.model, config.optimizer)
     for problem in problems:
         if not grader.scorable(problem):
@@ -82,11 +84,13 @@ def prepare(config: Config, run: RunDir, problems: Sequence[Problem], sampler: S
         run=run,
         policy=policy,
         optimizer=optimizer,
-        reference=load_policy(config.model) if config.algorithm.kl_coefficient else None,
+        reference=load_policy(config.model, config.speed.shared_prefix) if config.algorithm.kl_coefficient else None,
         problems=list(problems),
         prompts=encode_prompts(policy, problems, config),
         grader=grader,
-        sampler=sampler or LockstepSampler(policy, config.sampling.kv_cache_gib),
+        sampler=sampler
+        or LockstepSampler(policy, config.sampling.kv_cache_gib, config.speed.share_histories, config.speed.compaction),
+        budget=microbatch_budget(config, policy.device),
         done=done,
     )
 
@@ -100,7 +104,12 @@ def make_grader(config: Config) -> Grader:
     reward = get_reward(config.algorithm.reward, seed=config.run.seed, max_tokens=config.sampling.max_new_tokens)
     grading = config.grading
     return Grader(
-        get_template(config.model.template), reward, mode=grading.mode, timeout=grading.timeout, workers=grading.workers
+        get_template(config.model.template),
+        reward,
+        mode=grading.mode,
+        timeout=grading.timeout,
+        workers=grading.workers,
+        once=config.speed.grade_once,
     )
 
 
@@ -156,7 +165,7 @@ def train(
             for group in trainer.optimizer.param_groups:
                 group["lr"] = rate
             batch = StepBatch.of(rollouts_PG, advantages_PG)
-            policy_metrics = update(trainer.policy, trainer.optimizer, batch, config, trainer.reference)
+            policy_metrics = update(trainer.policy, trainer.optimizer, batch, config, trainer.budget, trainer.reference)
             trainer.sampler.update(trainer.policy)
             updated = time.perf_counter()
 

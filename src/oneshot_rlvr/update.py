@@ -9,17 +9,20 @@ from dataclasses import dataclass, field
 import torch
 
 from oneshot_rlvr.algorithms import policy_loss
-from oneshot_rlvr.batching import StepBatch, microbatches
+from oneshot_rlvr.batching import StepBatch, microbatches, trie_microbatches
 from oneshot_rlvr.config import Config
 from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.memory import Budget, in_pieces
 from oneshot_rlvr.policy import Policy, Scorer, score_rollouts
 from oneshot_rlvr.policy.forward import pad_right
+from oneshot_rlvr.policy.logprobs import LOGITS_BUDGET
 
 
 @dataclass
 class Sums:
     """Totals over the tokens that were scored, for the step's metrics."""
 
+    loss: float = 0.0
     tokens: int = 0
     values: dict[str, float] = field(default_factory=dict)
 
@@ -29,9 +32,56 @@ class Sums:
         for name, value in values.items():
             self.values[name] = self.values.get(name, 0.0) + value
 
+    def merge(self, other: Sums) -> None:
+        """Add another's totals."""
+        self.loss += other.loss
+        self.add(other.tokens, **other.values)
+
     def mean(self, name: str) -> float:
         """A total per token; 0 when nothing was scored."""
         return self.values.get(name, 0.0) / max(1, self.tokens)
+
+
+def microbatch_budget(config: Config, device: torch.device) -> Budget:
+    """Tokens of a micro-batch, halved when memory runs out. A CPU is fastest while a layer's tensors fit its cache."""
+    tokens = config.batch.microbatch_tokens or (1024 if device.type == "cpu" else 16384)
+    return Budget(tokens, 1, "the micro-batch", "batch.microbatch_tokens")
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What the parts of one step's update share."""
+
+    policy: Policy
+    batch: StepBatch
+    config: Config
+    budget: Budget
+
+    def split(self, indices: Sequence[int]) -> tuple[list[list[int]], bool]:
+        """Rollouts in micro-batches, and whether they are to be computed as tries."""
+        batch, speed, shared = self.batch, self.config.speed, self.policy.shared_prefix
+        if speed.share_histories and shared:
+            alike = trie_microbatches(batch.rows, batch.responses, indices, self.budget.size)
+            if alike is not None:
+                return alike, True
+        read = [
+            len(ids) + (0 if shared else len(batch.prompts[row]))
+            for ids, row in zip(batch.responses, batch.rows, strict=True)
+        ]
+        return microbatches(read, indices, self.budget.size, speed.sort_by_length), False
+
+    def scorer(self, policy: Policy) -> Scorer:
+        """Scores of the step's prompts."""
+        logits = LOGITS_BUDGET if self.config.speed.chunk_logits else 1 << 62
+        return Scorer(policy, self.batch.prompts, self.config.sampling.temperature, logits)
+
+    def frozen(self, policy: Policy, indices: Sequence[int]) -> list[torch.Tensor]:
+        """Log-probabilities without gradients."""
+        batch = self.batch
+        return in_pieces(
+            self.budget,
+            lambda: score_rollouts(self.scorer(policy), batch.rows, batch.responses, *self.split(indices)),
+        )
 
 
 def update(
@@ -39,59 +89,48 @@ def update(
     optimizer: torch.optim.Optimizer,
     batch: StepBatch,
     config: Config,
+    budget: Budget | None = None,
     reference: Policy | None = None,
 ) -> dict[str, float]:
     """Update the policy on a step's rollouts; returns the `policy/` metrics.
 
     On-policy (one minibatch, one epoch) the old log-probabilities are the trainer's own, detached. Rollouts of
-    advantage 0 are not scored when neither entropy nor KL needs them; they still count in the denominator.
+    advantage 0 are not scored when neither entropy nor KL needs them; they still count in the denominator. `budget`
+    is halved, and the minibatch done again, when memory runs out.
 
     Raises:
-        OneshotError: the loss is not finite; raised before the optimizer's step.
+        OneshotError: the loss is not finite, raised before the optimizer's step; or memory ran out all the same.
     """
-    algorithm, lengths = config.algorithm, [len(ids) for ids in batch.responses]
-    on_policy = config.batch.minibatches == 1 and config.batch.epochs == 1
-    needs_all = bool(algorithm.entropy_coefficient) or reference is not None
-    scored = [i for i in range(len(lengths)) if needs_all or batch.advantages_B[i] != 0]
-
-    read = [
-        n + (0 if policy.shared_prefix else len(batch.prompts[row])) for n, row in zip(lengths, batch.rows, strict=True)
-    ]
-
-    def split(indices: Sequence[int]) -> list[list[int]]:
-        return microbatches(read, indices, config.batch.microbatch_tokens)
-
-    def frozen(model: Policy) -> list[torch.Tensor]:
-        return score_rollouts(
-            model, batch.prompts, batch.rows, batch.responses, config.sampling.temperature, split(scored)
-        )
-
-    old = None if on_policy else frozen(policy)
-    reference_logprobs = None if reference is None else frozen(reference)
-    sums, norms, losses = Sums(), [], []
+    algorithm, speed, count = config.algorithm, config.speed, len(batch.responses)
+    step = _Step(policy, batch, config, budget or microbatch_budget(config, policy.device))
+    on_policy = config.batch.minibatches == 1 and config.batch.epochs == 1 and speed.reuse_logprobs
+    needs_all = bool(algorithm.entropy_coefficient) or reference is not None or not speed.skip_zero_advantage
+    scored = [i for i in range(count) if needs_all or batch.advantages_B[i] != 0]
+    old = None if on_policy else step.frozen(policy, scored)
+    reference_logprobs = None if reference is None else step.frozen(reference, scored)
+    totals, norms, losses = Sums(), [], []
     for epoch in range(config.batch.epochs):
         for part in batch.minibatches(config.batch.minibatches):
-            optimizer.zero_grad(set_to_none=False)
-            used, denominator, loss_value = set(part) & set(scored), batch.tokens(part), 0.0
-            if used:
-                with Scorer(policy, batch.prompts, config.sampling.temperature) as scorer:
-                    for micro in split(sorted(used)):
-                        loss_value += _accumulate(
-                            scorer, batch, micro, denominator, config, old, reference_logprobs, sums, epoch
-                        )
-                    scorer.backward()
-            norms.append(_take_step(policy, optimizer, loss_value, config.optimizer.max_grad_norm))
-            losses.append(loss_value)
-    everything = range(len(lengths))
-    sampled_entropy = -sum(sum(logprobs) for logprobs in batch.sampler_logprobs) / batch.tokens(everything)
+            used = sorted(set(part) & set(scored))
+
+            def accumulate(used: list[int] = used, part: list[int] = part, first: bool = epoch == 0) -> Sums:
+                optimizer.zero_grad(set_to_none=False)
+                return _accumulate(step, used, batch.tokens(part), old, reference_logprobs, first)
+
+            sums = in_pieces(step.budget, accumulate)
+            norms.append(_take_step(policy, optimizer, sums.loss, config.optimizer.max_grad_norm))
+            losses.append(sums.loss)
+            totals.merge(sums)
+    sampled_entropy = -sum(sum(logprobs) for logprobs in batch.sampler_logprobs) / batch.tokens(range(count))
     return {
         "policy/loss": sum(losses) / len(losses),
         "policy/grad_norm": sum(norms) / len(norms),
-        "policy/entropy": sums.mean("entropy") if needs_all else sampled_entropy,
-        "policy/kl": sums.mean("kl"),
-        "policy/clip_fraction": sums.mean("clipped"),
-        "policy/sampler_gap": sums.mean("gap") * config.batch.epochs,
-        "policy/scored_fraction": len(scored) / len(lengths),
+        "policy/entropy": totals.mean("entropy") if needs_all else sampled_entropy,
+        "policy/kl": totals.mean("kl"),
+        "policy/clip_fraction": totals.mean("clipped"),
+        "policy/sampler_gap": totals.mean("gap") * config.batch.epochs,
+        "policy/scored_fraction": len(scored) / count,
+        "batch/microbatch_tokens": step.budget.size,
     }
 
 
@@ -115,20 +154,39 @@ def _take_step(policy: Policy, optimizer: torch.optim.Optimizer, loss: float, ma
 
 
 def _accumulate(
-    scorer: Scorer,
-    batch: StepBatch,
-    micro: list[int],
+    step: _Step,
+    used: list[int],
     denominator: int,
-    config: Config,
+    old: list[torch.Tensor] | None,
+    reference: list[torch.Tensor] | None,
+    first_epoch: bool,
+) -> Sums:
+    """Add the gradient of a minibatch, micro-batch by micro-batch."""
+    sums = Sums()
+    if not used:
+        return sums
+    with step.scorer(step.policy) as scorer:
+        micros, as_tries = step.split(used)
+        for micro in micros:
+            _add_microbatch(scorer, step, micro, as_tries, denominator, old, reference, sums, first_epoch)
+        scorer.backward()
+    return sums
+
+
+def _add_microbatch(
+    scorer: Scorer,
+    step: _Step,
+    micro: list[int],
+    as_tries: bool,
+    denominator: int,
     old: list[torch.Tensor] | None,
     reference: list[torch.Tensor] | None,
     sums: Sums,
-    epoch: int,
-) -> float:
-    """Add one micro-batch's gradient; returns its part of the loss."""
-    algorithm, device = config.algorithm, scorer.policy.device
+    first_epoch: bool,
+) -> None:
+    batch, algorithm, device = step.batch, step.config.algorithm, scorer.policy.device
     responses = [batch.responses[i] for i in micro]
-    logprobs_BT, entropy_BT = scorer.score([batch.rows[i] for i in micro], responses)
+    logprobs_BT, entropy_BT = scorer.score([batch.rows[i] for i in micro], responses, as_tries)
     _, mask_BT = pad_right(responses, device)
     terms = policy_loss(
         logprobs_BT,
@@ -145,16 +203,19 @@ def _accumulate(
         reference_logprobs_BT=None if reference is None else _stack(reference, micro, logprobs_BT),
     )
     terms.loss.backward()
-    sampled_BT = _stack([torch.tensor(batch.sampler_logprobs[i]) for i in micro], range(len(micro)), logprobs_BT)
-    gap = ((logprobs_BT.detach() - sampled_BT).abs() * mask_BT).sum() if epoch == 0 else 0.0
+    gap = 0.0
+    if first_epoch:
+        sampled_BT = torch.zeros(mask_BT.shape, dtype=logprobs_BT.dtype)
+        sampled_BT[mask_BT.cpu()] = torch.tensor([p for i in micro for p in batch.sampler_logprobs[i]]).to(sampled_BT)
+        gap = float(((logprobs_BT.detach() - sampled_BT.to(device)).abs() * mask_BT).sum())
+    sums.loss += float(terms.loss.detach())
     sums.add(
         int(mask_BT.sum()),
         entropy=float(terms.entropy_sum),
         kl=float(terms.kl_sum),
         clipped=float(terms.clipped_sum),
-        gap=float(gap),
+        gap=gap,
     )
-    return float(terms.loss.detach())
 
 
 def _stack(rows: Sequence[torch.Tensor], indices: Sequence[int], like_BT: torch.Tensor) -> torch.Tensor:

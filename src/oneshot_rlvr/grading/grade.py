@@ -74,6 +74,7 @@ class Grader:
         workers: int | None = None,
         answers: bool = False,
         fallback: bool = False,
+        once: bool = True,
     ) -> None:
         """Make a grader; no process starts before a question needs one.
 
@@ -85,6 +86,7 @@ class Grader:
             workers: processes at most; by default one a core, up to four.
             answers: the texts are bare answers; a box in one is looked into.
             fallback: take "the answer is", then the last number, where there is no box. Not for rewards.
+            once: grade identical text once; off, to measure what that brings.
 
         Raises:
             OneshotError: there is no such mode.
@@ -94,6 +96,7 @@ class Grader:
         self.mode = get_mode(mode)
         self.answers = answers
         self.fallback = fallback
+        self.once = once
         self.pool = WorkerPool(timeout, workers)
         self._known: dict[tuple[str, str], _Judged] = {}
 
@@ -117,7 +120,8 @@ class Grader:
 
     def grade(self, problem: Problem, responses: Sequence[Response]) -> list[Grade]:
         """Grade one problem's responses: outcomes first, then the reward function on all of them together."""
-        found = self._outcomes([(r.text, r.finish, problem.answer) for r in responses])
+        rows = [(r.text, r.finish, problem.answer) for r in responses]
+        found = self._outcomes(rows) if self.once else [grade for row in rows for grade in self._afresh(row)]
         judged = [
             Response(r.text, r.finish, r.tokens, g.outcome, g.extracted) for r, g in zip(responses, found, strict=True)
         ]
@@ -161,6 +165,10 @@ class Grader:
                 outcome: Outcome = "timeout" if judged.equal is None else "correct" if judged.equal else "wrong"
                 grades[row] = Grade(outcome, None, answer.answer, judged.layer, answer.source, judged.seconds)
         return [grades[row] for row in rows]
+
+    def _afresh(self, row: tuple[str, str, str]) -> list[Grade]:
+        self.forget()
+        return self._outcomes([row])
 
     def _answer(self, text: str, gold: str) -> Extracted:
         if self.answers:

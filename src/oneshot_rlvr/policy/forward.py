@@ -16,11 +16,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from types import TracebackType
 
+import numpy as np
 import torch
 
-from oneshot_rlvr.policy.logprobs import logit_scores, token_scores
+from oneshot_rlvr.policy.logprobs import LOGITS_BUDGET, logit_scores, token_scores
 from oneshot_rlvr.policy.model import Policy
 from oneshot_rlvr.policy.prefix import SuffixView
+from oneshot_rlvr.policy.trie import Tries, build_tries
 from oneshot_rlvr.rollout.attention import Capture, activate, active, hidden_states, output_layer
 
 Ids = tuple[int, ...]
@@ -29,8 +31,11 @@ Ids = tuple[int, ...]
 class Scorer:
     """Scores responses to a step's prompts; see the module's text."""
 
-    def __init__(self, policy: Policy, prompts: Sequence[Ids], temperature: float) -> None:
+    def __init__(
+        self, policy: Policy, prompts: Sequence[Ids], temperature: float, logits_budget: int = LOGITS_BUDGET
+    ) -> None:
         self.policy, self.prompts, self.temperature = policy, list(prompts), temperature
+        self.logits_budget = logits_budget
 
     def __enter__(self) -> Scorer:
         if self.policy.shared_prefix:
@@ -42,12 +47,20 @@ class Scorer:
     ) -> None:
         activate(None)
 
-    def score(self, rows: Sequence[int], responses: Sequence[Ids]) -> tuple[torch.Tensor, torch.Tensor]:
-        """(logprobs_BT, entropy_BT) of `responses[b]` given `prompts[rows[b]]`; zero beyond a response's end."""
+    def score(
+        self, rows: Sequence[int], responses: Sequence[Ids], as_tries: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """(logprobs_BT, entropy_BT) of `responses[b]` given `prompts[rows[b]]`; zero beyond a response's end.
+
+        `as_tries` computes once what responses to a prompt begin with in common; the result is the same.
+        """
         ids_BT, mask_BT = pad_right(responses, self.policy.device)
         with self.policy.autocast():
-            score = self._score_shared if self.policy.shared_prefix else self._score_plain
-            logprobs_N, entropy_N = score(rows, ids_BT, mask_BT)
+            if as_tries and self.policy.shared_prefix:
+                logprobs_N, entropy_N = self._score_tries(build_tries(rows, responses))
+            else:
+                score = self._score_shared if self.policy.shared_prefix else self._score_plain
+                logprobs_N, entropy_N = score(rows, ids_BT, mask_BT)
         zeros_BT = torch.zeros(mask_BT.shape, dtype=logprobs_N.dtype, device=mask_BT.device)
         return zeros_BT.masked_scatter(mask_BT, logprobs_N), zeros_BT.masked_scatter(mask_BT, entropy_N)
 
@@ -87,7 +100,30 @@ class Scorer:
             rest = hidden_states(self.policy.model, ids_BT[:, :-1], self.lengths_P[rows_B, None] + steps)
             hidden_BTH = torch.cat([hidden_BTH, rest], 1)
         head = output_layer(self.policy.model)
-        return token_scores(head, hidden_BTH[mask_BT], ids_BT[mask_BT], self.temperature)
+        return token_scores(head, hidden_BTH[mask_BT], ids_BT[mask_BT], self.temperature, self.logits_budget)
+
+    def _score_tries(self, tries: Tries) -> tuple[torch.Tensor, torch.Tensor]:
+        """Scores of the nodes, given to every response that passes through them."""
+        device = self.policy.device
+        prompts_W = torch.tensor(tries.prompts_W, device=device)
+        states_NH = self.last_PH[prompts_W]
+        parents = np.where(tries.parents_M >= 0, tries.parents_M + len(prompts_W), -1 - tries.parents_M)
+        if tries.ids_WN.size:
+            ids_WN, depth_WN, ancestors_WNN = (
+                torch.from_numpy(array).to(device) for array in (tries.ids_WN, tries.depth_WN, tries.ancestors_WNN)
+            )
+            activate(SuffixView(self.keys, self.values, self.lengths_P, prompts_W, ancestors_WNN))
+            rest = hidden_states(self.policy.model, ids_WN, self.lengths_P[prompts_W, None] + depth_WN)
+            states_NH = torch.cat([states_NH, rest.flatten(0, 1)])
+        logprobs_M, entropy_M = token_scores(
+            output_layer(self.policy.model),
+            states_NH[torch.from_numpy(parents).to(device)],
+            torch.from_numpy(tries.targets_M).to(device),
+            self.temperature,
+            self.logits_budget,
+        )
+        nodes_N = torch.tensor([node for nodes in tries.nodes_B for node in nodes], device=device)
+        return logprobs_M[nodes_N], entropy_M[nodes_N]
 
     def _score_plain(
         self, rows: Sequence[int], ids_BT: torch.Tensor, mask_BT: torch.Tensor
@@ -113,18 +149,17 @@ def pad_right(texts: Sequence[Sequence[int]], device: torch.device) -> tuple[tor
 
 @torch.no_grad()
 def score_rollouts(
-    policy: Policy,
-    prompts: Sequence[Ids],
+    scorer: Scorer,
     rows: Sequence[int],
     responses: Sequence[Ids],
-    temperature: float,
     batches: Sequence[Sequence[int]],
+    as_tries: bool = False,
 ) -> list[torch.Tensor]:
     """Log-probabilities of each response, without gradients: the old policy's or the reference's."""
     found: list[torch.Tensor] = [torch.empty(0)] * len(responses)
-    with Scorer(policy, prompts, temperature) as scorer:
+    with scorer:
         for batch in batches:
-            logprobs_BT, _ = scorer.score([rows[i] for i in batch], [responses[i] for i in batch])
+            logprobs_BT, _ = scorer.score([rows[i] for i in batch], [responses[i] for i in batch], as_tries)
             for i, logprobs_T in zip(batch, logprobs_BT, strict=True):
                 found[i] = logprobs_T[: len(responses[i])]
     return found

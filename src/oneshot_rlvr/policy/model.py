@@ -85,8 +85,8 @@ def model_folder(path: str) -> str:
     return path
 
 
-def load_policy(section: ModelSection) -> Policy:
-    """Load a policy as configured.
+def load_policy(section: ModelSection, share_prefix: bool = True) -> Policy:
+    """Load a policy as configured; without `share_prefix` it computes prompts as the model does.
 
     Raises:
         OneshotError: no such model, unreadable or missing weights, no tokenizer, or custom code without permission.
@@ -107,7 +107,7 @@ def load_policy(section: ModelSection) -> Policy:
             where=source,
             fix="Use the model's own tokenizer.",
         )
-    problem = shared_prefix_problem(model)
+    problem = shared_prefix_problem(model) if share_prefix else "speed.shared_prefix is off"
     if section.gradient_checkpointing:
         enable_checkpointing(model)
     return Policy(

@@ -103,51 +103,6 @@ class Capture:
         return causal_attention(query, key, value, scale)
 
 
-class Rectangle:
-    """A preallocated key-value cache for decoding in lockstep: all rows write slot `used` and read up to it.
-
-    `prefix` holds P prompts; `rows_B` says which prompt each row continues. No `torch.cat` a step; `keep` drops
-    finished rows.
-    """
-
-    def __init__(self, prefix: Capture, lengths_P: torch.Tensor, rows_B: torch.Tensor, new_tokens: int) -> None:
-        width = prefix.keys[0].shape[2]
-        self.used = width
-        self.keys = [self._allocate(tensor, rows_B, new_tokens) for tensor in prefix.keys]
-        self.values = [self._allocate(tensor, rows_B, new_tokens) for tensor in prefix.values]
-        slots = torch.arange(width + new_tokens, device=rows_B.device)
-        padded = bool((lengths_P != width).any())
-        self.mask = ((slots < lengths_P[rows_B, None]) | (slots >= width))[:, None, None] if padded else None
-
-    @staticmethod
-    def _allocate(prefix: torch.Tensor, rows_B: torch.Tensor, new_tokens: int) -> torch.Tensor:
-        _, heads, width, size = prefix.shape
-        rectangle = prefix.new_empty(len(rows_B), heads, width + new_tokens, size)
-        rectangle[:, :, :width] = prefix[rows_B]
-        return rectangle
-
-    def attend(
-        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None
-    ) -> torch.Tensor:
-        """See `KeyValues.attend`; T is 1. Query heads that share a key head are its query positions: no copies."""
-        keys, values, slot = self.keys[layer], self.values[layer], self.used
-        keys[:, :, slot], values[:, :, slot] = key[:, :, 0], value[:, :, 0]
-        batch, heads, _, size = query.shape
-        grouped = query.view(batch, keys.shape[1], heads // keys.shape[1], size)
-        mask = None if self.mask is None else self.mask[..., : slot + 1]
-        seen = slice(0, slot + 1)
-        output = scaled_dot_product_attention(
-            grouped, keys[:, :, seen], values[:, :, seen], attn_mask=mask, scale=scale
-        )
-        return output.reshape(batch, heads, 1, size)
-
-    def keep(self, rows: torch.Tensor) -> None:
-        """Keep only these rows."""
-        self.keys = [tensor[rows] for tensor in self.keys]
-        self.values = [tensor[rows] for tensor in self.values]
-        self.mask = None if self.mask is None else self.mask[rows]
-
-
 def backbone(model: PreTrainedModel) -> torch.nn.Module:
     """The model without its output layer."""
     return getattr(model, model.base_model_prefix)

@@ -1,30 +1,39 @@
-"""Draw one token a row from logits and given uniform numbers."""
+"""Draw one token a row from its slot's logits and a given uniform number."""
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn.functional import pad
 
-BLOCK = 1024  # tokens; a large vocabulary's distribution function is summed in two levels, both in float64
+BLOCK = 128  # tokens; a large vocabulary's distribution function is summed in two levels, both in float64
 
 
 def draw(
-    logits_BV: torch.Tensor, numbers_B: torch.Tensor, temperature: float, top_p: float = 1.0, top_k: int = 0
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and their log-probabilities, by the inverse distribution function at `numbers_B` in [0, 1).
+    logits_SV: torch.Tensor,
+    slots_B: NDArray[np.int64],
+    numbers_B: NDArray[np.float64],
+    temperature: float,
+    top_p: float = 1.0,
+    top_k: int = 0,
+) -> tuple[NDArray[np.int64], NDArray[np.floating]]:
+    """A token and its log-probability for each row b, by the inverse of slot `slots_B[b]`'s distribution function at
+    `numbers_B[b]` in [0, 1).
 
     Temperature 0 takes the likeliest token and reports its log-probability at temperature 1. After top-k and top-p the
     log-probabilities are those of the renormalised distribution.
     """
-    if logits_BV.dtype in (torch.bfloat16, torch.float16):
-        logits_BV = logits_BV.float()
+    slots = torch.from_numpy(slots_B).to(logits_SV.device)
+    if logits_SV.dtype in (torch.bfloat16, torch.float16):
+        logits_SV = logits_SV.float()
     if temperature == 0:
-        logprobs_BV = logits_BV.log_softmax(-1)
-        token_B = logits_BV.argmax(-1)
+        logprobs_SV = logits_SV.log_softmax(-1)
+        token_B = logits_SV.argmax(-1)[slots]
     else:
-        logprobs_BV = truncate(logits_BV / temperature, top_p, top_k).log_softmax(-1)
-        token_B = inverse_cdf(logprobs_BV.exp(), numbers_B)
-    return token_B, logprobs_BV.gather(-1, token_B[:, None]).squeeze(-1)
+        logprobs_SV = truncate(logits_SV / temperature, top_p, top_k).log_softmax(-1)
+        token_B = inverse_cdf(logprobs_SV.exp(), slots, torch.from_numpy(numbers_B).to(logits_SV.device))
+    return token_B.cpu().numpy(), logprobs_SV[slots, token_B].cpu().numpy()
 
 
 def truncate(logits_BV: torch.Tensor, top_p: float, top_k: int) -> torch.Tensor:
@@ -40,16 +49,16 @@ def truncate(logits_BV: torch.Tensor, top_p: float, top_k: int) -> torch.Tensor:
     return logits_BV
 
 
-def inverse_cdf(probs_BV: torch.Tensor, numbers_B: torch.Tensor) -> torch.Tensor:
-    """The first token at which the distribution function exceeds each number; never one of probability 0."""
-    batch, vocabulary = probs_BV.shape
-    blocks_BNK = pad(probs_BV, (0, -vocabulary % BLOCK)).view(batch, -1, BLOCK)
-    mass_BN = blocks_BNK.sum(-1, dtype=torch.float64)
-    cdf_BN = mass_BN.cumsum(-1)
-    target_B1 = (numbers_B.double() * cdf_BN[:, -1])[:, None]
-    block_B1 = torch.searchsorted(cdf_BN, target_B1, right=True).clamp_max(mass_BN.shape[1] - 1)
+def inverse_cdf(probs_SV: torch.Tensor, slots_B: torch.Tensor, numbers_B: torch.Tensor) -> torch.Tensor:
+    """The first token at which a slot's distribution function exceeds a row's number; never one of probability 0."""
+    slots, vocabulary = probs_SV.shape
+    blocks_SNK = pad(probs_SV, (0, -vocabulary % BLOCK)).view(slots, -1, BLOCK)
+    mass_SN = blocks_SNK.sum(-1, dtype=torch.float64)
+    mass_BN, cdf_BN = mass_SN[slots_B], mass_SN.cumsum(-1)[slots_B]
+    target_B1 = (numbers_B * cdf_BN[:, -1])[:, None]
+    block_B1 = torch.searchsorted(cdf_BN, target_B1, right=True).clamp_max(mass_SN.shape[1] - 1)
     before_B1 = cdf_BN.gather(1, block_B1) - mass_BN.gather(1, block_B1)
-    inner_BK = blocks_BNK[torch.arange(batch, device=probs_BV.device), block_B1[:, 0]].double().cumsum(-1)
+    inner_BK = blocks_SNK[slots_B, block_B1[:, 0]].double().cumsum(-1)
     below_end_B1 = inner_BK[:, -1:] * (1 - 2.0**-50)
     inside_B1 = torch.searchsorted(inner_BK, torch.minimum(target_B1 - before_B1, below_end_B1), right=True)
     return (block_B1 * BLOCK + inside_B1).squeeze(1)

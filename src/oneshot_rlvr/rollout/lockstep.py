@@ -1,24 +1,23 @@
 """The lockstep sampler: all rollouts of a wave take their t-th token together.
 
-Each distinct prompt is encoded once; keys and values live in one preallocated rectangle; finished rows are compacted
-away. Models whose attention is not plain and full take the plain path: one prompt at a time, their own cache.
+Rollouts that are alike so far are computed once: a wave starts with one history for each distinct prompt, and a history
+splits where its rollouts draw different tokens. Each has a slot of the cache; the slots of finished ones are used again
+or compacted away.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from oneshot_rlvr.rollout.attention import Capture, Rectangle, active, hidden_states, output_layer
+from oneshot_rlvr.rollout.decoding import COMPACT_BELOW, Decoding, Integers, PlainDecoding, SharedDecoding
 from oneshot_rlvr.rollout.draw import draw
 from oneshot_rlvr.rollout.randomness import fold, uniforms
 from oneshot_rlvr.rollout.types import Prompt, Rollout, SamplingParams
-
-COMPACT_BELOW = 0.75  # live rows, as a fraction of the rectangle's rows
 
 
 class SamplingPolicy(Protocol):
@@ -35,11 +34,18 @@ class SamplingPolicy(Protocol):
 
 
 class LockstepSampler:
-    """Samples from a policy in this process; see the module's text. `kv_cache_gib` bounds a wave's keys and values."""
+    """Samples from a policy in this process; see the module's text.
 
-    def __init__(self, policy: SamplingPolicy, kv_cache_gib: float = 8.0) -> None:
+    `kv_cache_gib` bounds a wave's keys and values; `share_histories` and `compact` are there to be switched off by
+    benchmarks and tests.
+    """
+
+    def __init__(
+        self, policy: SamplingPolicy, kv_cache_gib: float = 8.0, share_histories: bool = True, compact: bool = True
+    ) -> None:
         self.policy = policy
         self.kv_cache_bytes = kv_cache_gib * 2**30
+        self.share_histories, self.compact = share_histories, compact
 
     def update(self, policy: SamplingPolicy) -> None:
         """Sample from these weights from now on (the trainer's own, so that nothing is copied)."""
@@ -84,94 +90,45 @@ class LockstepSampler:
         self, prompts: Sequence[Prompt], wave: list[tuple[int, int]], params: SamplingParams
     ) -> list[tuple[tuple[int, ...], tuple[float, ...], bool]]:
         """(token ids, log-probabilities, whether it stopped) for each row."""
-        device = next(self.policy.model.parameters()).device
-        streams = np.array([fold(prompts[index].stream, copy) for index, copy in wave], dtype=np.uint64)
-        begin = self._begin_shared if self.policy.shared_prefix else self._begin_plain
-        logits_BV, advance, keep = begin([prompts[index].ids for index, _ in wave], params.max_new_tokens)
-
-        total = len(wave)
-        ids_BT = torch.zeros(total, params.max_new_tokens, dtype=torch.long, device=device)
-        logprobs_BT = torch.zeros(total, params.max_new_tokens, device=device)
-        lengths_B = torch.zeros(total, dtype=torch.long, device=device)
-        stopped_B = torch.zeros(total, dtype=torch.bool, device=device)
-        stop_ids = torch.tensor(self.policy.stop_ids, device=device)
-        rows = torch.arange(total, device=device)  # which wave row each live row of the rectangle is
-        key = fold(*params.key)
+        total, key, stop_ids = len(wave), fold(*params.key), np.array(self.policy.stop_ids)
+        streams_B = np.array([fold(prompts[index].stream, copy) for index, copy in wave], dtype=np.uint64)
+        distinct = {ids: i for i, ids in enumerate(dict.fromkeys(prompts[index].ids for index, _ in wave))}
+        decoding = self._decoding(list(distinct), total, params.max_new_tokens)
+        ids_BT = np.zeros((total, params.max_new_tokens), dtype=np.int64)
+        logprobs_BT = np.zeros((total, params.max_new_tokens))
+        lengths_B, stopped_B = np.zeros(total, dtype=np.int64), np.zeros(total, dtype=bool)
+        rows = np.arange(total)  # that go on
+        slots = np.array([distinct[prompts[index].ids] for index, _ in wave])  # each row's history
         for t in range(params.max_new_tokens):
-            numbers = torch.from_numpy(uniforms(key, streams[rows.cpu().numpy()], t)).to(device)
-            token_B, logprob_B = draw(logits_BV, numbers, params.temperature, params.top_p, params.top_k)
-            live_B = ~stopped_B[rows]
-            live = rows[live_B]
-            ids_BT[live, t], logprobs_BT[live, t] = token_B[live_B], logprob_B[live_B].to(logprobs_BT.dtype)
-            lengths_B[live] = t + 1
-            stopped_B[live] = torch.isin(token_B[live_B], stop_ids)
-            running = (~stopped_B[rows]).nonzero().squeeze(1)
-            if len(running) == 0 or t + 1 == params.max_new_tokens:
+            numbers = uniforms(key, streams_B[rows], t)
+            tokens, logprobs = draw(decoding.logits_SV, slots, numbers, params.temperature, params.top_p, params.top_k)
+            ids_BT[rows, t], logprobs_BT[rows, t], lengths_B[rows] = tokens, logprobs, t + 1
+            stops = (tokens[:, None] == stop_ids).any(1)
+            stopped_B[rows[stops]] = True
+            rows, slots, tokens = rows[~stops], slots[~stops], tokens[~stops]
+            if len(rows) == 0 or t + 1 == params.max_new_tokens:
                 break
-            if len(running) <= COMPACT_BELOW * len(rows):
-                keep(running)
-                rows, token_B = rows[running], token_B[running]
-            logits_BV = advance(token_B, t)
-        ids, logprobs = ids_BT.tolist(), logprobs_BT.tolist()
-        lengths, stopped = lengths_B.tolist(), stopped_B.tolist()
-        return [(tuple(ids[i][: lengths[i]]), tuple(logprobs[i][: lengths[i]]), stopped[i]) for i in range(total)]
+            parents, tokens, which = self._histories(slots, tokens)
+            slots = decoding.advance(parents, tokens)[which]
+        ends = lengths_B.tolist()
+        return [
+            (tuple(ids_BT[i, :end].tolist()), tuple(logprobs_BT[i, :end].tolist()), bool(stopped_B[i]))
+            for i, end in enumerate(ends)
+        ]
 
-    def _begin_shared(
-        self, row_ids: list[tuple[int, ...]], new_tokens: int
-    ) -> tuple[torch.Tensor, Callable[[torch.Tensor, int], torch.Tensor], Callable[[torch.Tensor], None]]:
-        """Encode each distinct prompt once: the rows' first logits, and how to advance them and keep some of them."""
-        model, head = self.policy.model, output_layer(self.policy.model)
-        device = next(model.parameters()).device
-        distinct = {ids: index for index, ids in enumerate(dict.fromkeys(row_ids))}
-        rows_B = torch.tensor([distinct[ids] for ids in row_ids], device=device)
-        lengths_P = torch.tensor([len(ids) for ids in distinct], device=device)
-        width = int(lengths_P.max())
-        prompts_PT = torch.tensor([[*ids, *[0] * (width - len(ids))] for ids in distinct], device=device)
-        prefix = Capture()
-        with active(prefix):
-            hidden_PTH = hidden_states(model, prompts_PT, torch.arange(width, device=device).expand_as(prompts_PT))
-        last_PH = hidden_PTH[torch.arange(len(distinct), device=device), lengths_P - 1]
-        cache = Rectangle(prefix, lengths_P, rows_B, new_tokens)
-        positions_B = lengths_P[rows_B]
+    def _decoding(self, prompts: list[tuple[int, ...]], rows: int, new_tokens: int) -> Decoding:
+        compact = COMPACT_BELOW if self.compact else -1.0
+        if self.policy.shared_prefix:
+            return SharedDecoding(self.policy.model, prompts, rows, new_tokens, compact)
+        return PlainDecoding(self.policy.model, prompts[0], compact)
 
-        def advance(token_B: torch.Tensor, t: int) -> torch.Tensor:
-            with active(cache):
-                hidden_B1H = hidden_states(model, token_B[:, None], (positions_B + t)[:, None])
-            cache.used += 1
-            return head(hidden_B1H[:, 0])
-
-        def keep(running: torch.Tensor) -> None:
-            nonlocal positions_B
-            cache.keep(running)
-            positions_B = positions_B[running]
-
-        return head(last_PH)[rows_B], advance, keep
-
-    def _begin_plain(
-        self, row_ids: list[tuple[int, ...]], new_tokens: int
-    ) -> tuple[torch.Tensor, Callable[[torch.Tensor, int], torch.Tensor], Callable[[torch.Tensor], None]]:
-        """The same with the model's own cache, if it returns one; else every token reads the whole text again."""
-        model = self.policy.model
-        ids_BT = torch.tensor(row_ids, device=next(model.parameters()).device)
-        output = model(input_ids=ids_BT, use_cache=True)
-        cache = getattr(output, "past_key_values", None)
-
-        def advance(token_B: torch.Tensor, t: int) -> torch.Tensor:
-            nonlocal cache, ids_BT
-            ids_BT = torch.cat([ids_BT, token_B[:, None]], 1)
-            if cache is None:
-                return model(input_ids=ids_BT).logits[:, -1]
-            output = model(input_ids=token_B[:, None], past_key_values=cache, use_cache=True)
-            cache = output.past_key_values
-            return output.logits[:, -1]
-
-        def keep(running: torch.Tensor) -> None:
-            nonlocal ids_BT
-            ids_BT = ids_BT[running]
-            if cache is not None:
-                cache.batch_select_indices(running)
-
-        return output.logits[:, -1], advance, keep
+    def _histories(self, slots: Integers, tokens: Integers) -> tuple[Integers, Integers, Integers]:
+        """The distinct (slot, token) pairs, by slot, and which of them each row goes on with."""
+        if self.share_histories:
+            pairs, which = np.unique((slots << 32) | tokens, return_inverse=True)
+            return pairs >> 32, pairs & 0xFFFFFFFF, which
+        order = np.argsort(slots, kind="stable")
+        return slots[order], tokens[order], np.argsort(order, kind="stable")
 
 
 def cache_bytes_per_token(model: PreTrainedModel) -> int:

@@ -1,0 +1,58 @@
+"""Out of memory is met by smaller pieces of the same work, and said."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+
+from oneshot_rlvr.errors import OneshotError
+
+Result = TypeVar("Result")
+
+
+@dataclass
+class Budget:
+    """How much is computed at once; `what` and `key` are its name in messages and in the configuration."""
+
+    size: float
+    least: float
+    what: str
+    key: str
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether a device, or torch's CPU allocator, had no memory left."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def in_pieces(budget: Budget, work: Callable[[], Result]) -> Result:
+    """`work()`, done again with half the budget each time that memory runs out. It must not depend on an earlier try.
+
+    Raises:
+        OneshotError: the budget cannot be halved any more.
+    """
+    while True:
+        try:
+            return work()
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            if budget.size <= budget.least:
+                raise OneshotError(
+                    f"out of memory with {budget.what} as small as it goes",
+                    where=f"{budget.key}={budget.size:g}",
+                    fix="Shorten sampling.max_new_tokens, set model.gradient_checkpointing=true, or a smaller model.",
+                ) from error
+        # Outside the except block, which holds on to the failed work's tensors.
+        half = budget.size // 2 if isinstance(budget.size, int) else budget.size / 2
+        budget.size = max(budget.least, half)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        warnings.warn(
+            f"out of memory: {budget.what} halved and done again; --set {budget.key}={budget.size:g} starts with it",
+            stacklevel=2,
+        )
