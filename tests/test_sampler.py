@@ -125,3 +125,21 @@ def test_scripted_sampler_cuts_and_stops(tokenizer):
     [[short, long]] = sampler.sample(PROMPTS[:1], 2, SamplingParams(max_new_tokens=3))
     assert (short.finish, short.text) == ("stop", "x")
     assert (long.finish, long.text) == ("length", "7 + 5")
+
+
+def test_out_of_memory_makes_smaller_waves_of_the_same_rollouts(monkeypatch):
+    policy, params = random_policy("qwen2", torch.float64), SamplingParams(temperature=1.0, max_new_tokens=10)
+    expected = LockstepSampler(policy).sample(PROMPTS, 8, params)
+    sample_wave = LockstepSampler._sample_wave
+
+    def sometimes(self, prompts, wave, params):
+        if len(wave) > 10:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return sample_wave(self, prompts, wave, params)
+
+    monkeypatch.setattr(LockstepSampler, "_sample_wave", sometimes)
+    sampler = LockstepSampler(policy, kv_cache_gib=0.01)
+    with pytest.warns(UserWarning, match="keys and values halved"):
+        found = sampler.sample(PROMPTS, 8, params)
+    assert [[r.response_ids for r in group] for group in found] == [[r.response_ids for r in g] for g in expected]
+    assert sampler.kv_cache.size < 0.01

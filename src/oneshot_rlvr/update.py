@@ -16,6 +16,7 @@ from oneshot_rlvr.memory import Budget, in_pieces
 from oneshot_rlvr.policy import Policy, Scorer, score_rollouts
 from oneshot_rlvr.policy.forward import pad_right
 from oneshot_rlvr.policy.logprobs import LOGITS_BUDGET
+from oneshot_rlvr.policy.optimizer import trained_parameters
 
 
 @dataclass
@@ -118,7 +119,7 @@ def update(
                 return _accumulate(step, used, batch.tokens(part), old, reference_logprobs, first)
 
             sums = in_pieces(step.budget, accumulate)
-            norms.append(_take_step(policy, optimizer, sums.loss, config.optimizer.max_grad_norm))
+            norms.append(_take_step(optimizer, sums.loss, config.optimizer.max_grad_norm))
             losses.append(sums.loss)
             totals.merge(sums)
     sampled_entropy = -sum(sum(logprobs) for logprobs in batch.sampler_logprobs) / batch.tokens(range(count))
@@ -134,16 +135,17 @@ def update(
     }
 
 
-def _take_step(policy: Policy, optimizer: torch.optim.Optimizer, loss: float, max_norm: float) -> float:
+def _take_step(optimizer: torch.optim.Optimizer, loss: float, max_norm: float) -> float:
     """Clip the gradient and step; returns its norm before clipping.
 
     Raises:
         OneshotError: the loss or the norm is not finite; the weights are then as they were.
     """
-    for parameter in policy.model.parameters():
+    parameters = trained_parameters(optimizer)
+    for parameter in parameters:
         if parameter.grad is None:  # a step without signal is a step all the same, resumed or not
             parameter.grad = torch.zeros_like(parameter)
-    norm = float(torch.nn.utils.clip_grad_norm_(policy.model.parameters(), max_norm))
+    norm = float(torch.nn.utils.clip_grad_norm_(parameters, max_norm))
     if not math.isfinite(loss) or not math.isfinite(norm):
         raise OneshotError(
             f"the loss ({loss}) or its gradient ({norm}) is not finite; this update was not made",

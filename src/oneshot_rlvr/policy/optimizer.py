@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import torch
 from transformers import PreTrainedModel
@@ -10,15 +13,56 @@ from transformers import PreTrainedModel
 from oneshot_rlvr.config import OptimizerSection
 
 
+class MasterAdamW(torch.optim.AdamW):
+    """AdamW on float32 copies of weights in a shorter dtype, which lose updates below a few thousandths of themselves.
+
+    Each micro-batch's gradient is added to the copies' in float32 as soon as it is there; a step rounds the copies into
+    the weights.
+    """
+
+    def __init__(self, weights: Sequence[torch.nn.Parameter], **options: Any) -> None:
+        self.weights = list(weights)
+        super().__init__([weight.detach().float().clone() for weight in weights], **options)
+        for weight, master in zip(self.weights, self.masters, strict=True):
+            master.grad = torch.zeros_like(master)
+            weight.register_post_accumulate_grad_hook(functools.partial(_hand_over, master=master))
+
+    @property
+    def masters(self) -> list[torch.Tensor]:
+        """The float32 copies, in the order of `weights`."""
+        return self.param_groups[0]["params"]
+
+    def step(self, closure: None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Step the copies, and round them into the weights."""
+        super().step(closure)
+        self.round()
+
+    @torch.no_grad()
+    def round(self) -> None:
+        """Give the weights what the copies hold."""
+        for weight, master in zip(self.weights, self.masters, strict=True):
+            weight.copy_(master)
+
+
+def _hand_over(weight: torch.Tensor, master: torch.Tensor) -> None:
+    assert weight.grad is not None
+    assert master.grad is not None
+    master.grad += weight.grad
+    weight.grad = None
+
+
 def make_optimizer(model: PreTrainedModel, section: OptimizerSection) -> torch.optim.AdamW:
     """AdamW over every parameter that trains; weight decay applies to all of them, as in verl."""
-    return torch.optim.AdamW(
-        [parameter for parameter in model.parameters() if parameter.requires_grad],
-        lr=section.learning_rate,
-        betas=section.betas,
-        eps=section.eps,
-        weight_decay=section.weight_decay,
+    weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    short = any(weight.dtype in (torch.bfloat16, torch.float16) for weight in weights)
+    return (MasterAdamW if short else torch.optim.AdamW)(
+        weights, lr=section.learning_rate, betas=section.betas, eps=section.eps, weight_decay=section.weight_decay
     )
+
+
+def trained_parameters(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
+    """The tensors that the optimizer steps."""
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def learning_rate_factor(section: OptimizerSection, step: int, steps: int) -> float:
@@ -37,19 +81,30 @@ def learning_rate_factor(section: OptimizerSection, step: int, steps: int) -> fl
 
 
 def optimizer_tensors(model: PreTrainedModel, optimizer: torch.optim.AdamW) -> dict[str, torch.Tensor]:
-    """The optimizer's state by name, for a safetensors file."""
+    """The optimizer's state by name, for a safetensors file; float32 copies of weights are part of it."""
     tensors: dict[str, torch.Tensor] = {}
-    for name, parameter in model.named_parameters():
+    for name, parameter in _named(model, optimizer):
+        if isinstance(optimizer, MasterAdamW):
+            tensors[f"master/{name}"] = parameter.contiguous()
         for key, value in optimizer.state.get(parameter, {}).items():
             tensors[f"{key}/{name}"] = value.contiguous()
     return tensors
 
 
+def _named(model: PreTrainedModel, optimizer: torch.optim.AdamW) -> Iterator[tuple[str, torch.Tensor]]:
+    """What the optimizer steps, by the name of its weight."""
+    names = (name for name, parameter in model.named_parameters() if parameter.requires_grad)
+    return zip(names, trained_parameters(optimizer), strict=True)
+
+
 def restore_optimizer(model: PreTrainedModel, optimizer: torch.optim.AdamW, tensors: dict[str, torch.Tensor]) -> None:
     """Put back what `optimizer_tensors` gave."""
-    parameters = dict(model.named_parameters())
+    parameters = dict(_named(model, optimizer))
     for name, value in tensors.items():
         key, _, parameter_name = name.partition("/")
         parameter = parameters[parameter_name]
-        state = optimizer.state[parameter]
-        state[key] = value.clone() if key == "step" else value.to(parameter.device, copy=True)
+        if key == "master":
+            with torch.no_grad():
+                parameter.copy_(value)
+        else:
+            optimizer.state[parameter][key] = value.clone() if key == "step" else value.to(parameter.device, copy=True)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from oneshot_rlvr.memory import Budget, in_pieces
 from oneshot_rlvr.rollout.decoding import COMPACT_BELOW, Decoding, Integers, PlainDecoding, SharedDecoding
 from oneshot_rlvr.rollout.draw import draw
 from oneshot_rlvr.rollout.randomness import fold, uniforms
@@ -44,7 +45,7 @@ class LockstepSampler:
         self, policy: SamplingPolicy, kv_cache_gib: float = 8.0, share_histories: bool = True, compact: bool = True
     ) -> None:
         self.policy = policy
-        self.kv_cache_bytes = kv_cache_gib * 2**30
+        self.kv_cache = Budget(kv_cache_gib, 2**-20, "the memory for keys and values", "sampling.kv_cache_gib")
         self.share_histories, self.compact = share_histories, compact
 
     def update(self, policy: SamplingPolicy) -> None:
@@ -53,7 +54,14 @@ class LockstepSampler:
 
     @torch.no_grad()
     def sample(self, prompts: Sequence[Prompt], n: int, params: SamplingParams) -> list[list[Rollout]]:
-        """`n` rollouts of each prompt, in the prompts' order."""
+        """`n` rollouts of each prompt, in the prompts' order; in smaller waves if memory runs out.
+
+        Raises:
+            OneshotError: memory runs out with one rollout at a time.
+        """
+        return in_pieces(self.kv_cache, lambda: self._sample(prompts, n, params))
+
+    def _sample(self, prompts: Sequence[Prompt], n: int, params: SamplingParams) -> list[list[Rollout]]:
         rows = [(index, copy) for index in range(len(prompts)) for copy in range(n)]
         rows.sort(key=lambda row: len(prompts[row[0]].ids))
         found: dict[tuple[int, int], Rollout] = {}
@@ -77,7 +85,7 @@ class LockstepSampler:
         waves: list[list[tuple[int, int]]] = []
         for row in rows:
             length = len(prompts[row[0]].ids) + params.max_new_tokens
-            fits = waves and (len(waves[-1]) + 1) * length * token_bytes <= self.kv_cache_bytes
+            fits = waves and (len(waves[-1]) + 1) * length * token_bytes <= self.kv_cache.size * 2**30
             if fits and not self.policy.shared_prefix:
                 fits = prompts[waves[-1][0][0]].ids == prompts[row[0]].ids
             if fits:
