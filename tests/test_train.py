@@ -21,6 +21,7 @@ from conftest import random_policy
 from oneshot_rlvr.batching import StepBatch, microbatches
 from oneshot_rlvr.config import Config, SpeedSection, resolve
 from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.evaluation.checkpoints import run_config
 from oneshot_rlvr.policy import Scorer, make_optimizer
 from oneshot_rlvr.policy.model import model_folder
 from oneshot_rlvr.policy.optimizer import trained_parameters
@@ -384,3 +385,22 @@ def test_masters_step_as_float32_weights_do():
             optimizer.zero_grad(set_to_none=False)
     torch.testing.assert_close(trained_parameters(ours)[0], full.weight)
     assert torch.equal(short.weight, full.weight.bfloat16())
+
+
+def test_adapters_alone_are_trained_and_a_checkpoint_has_them_merged(tmp_path):
+    settings = ("model.lora_rank=4", "optimizer.learning_rate=1e-2", "run.steps=4")
+    run = tiny_run(tmp_path / "run", *settings)
+    base, merged = load_file(Path(model_folder("tiny")) / "model.safetensors"), weights(run, 4)
+    assert merged.keys() == base.keys()
+    changed = {name for name in base if not torch.equal(base[name], merged[name])}
+    assert changed == {name for name in base if "_proj.weight" in name}
+    state = load_file(run.checkpoint_path(4) / "trainer" / "optimizer.safetensors")
+    assert all(".lora_" in name for name in state)
+    trainer = prepare(run_config(run), run, chosen_problems(run_config(run)))
+    ids = torch.tensor([trainer.prompts[0]])
+    adapted = trainer.policy.model(input_ids=ids).logits
+    loaded = AutoModelForCausalLM.from_pretrained(run.checkpoint_path(4))
+    torch.testing.assert_close(loaded(input_ids=ids).logits, adapted, rtol=1e-3, atol=1e-3)
+    shutil.rmtree(run.checkpoint_path(4))
+    resume(run)
+    assert same(weights(run, 4), merged)

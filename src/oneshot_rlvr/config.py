@@ -35,12 +35,14 @@ class ModelSection(Section):
     )
     device: str = Field(default="auto", description="`auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`")
     dtype: Literal["float32", "float64", "bfloat16"] = Field(
-        default="float32", description="dtype of the trained weights"
+        default="float32", description="dtype of the weights; bfloat16 ones have float32 masters in the optimizer"
     )
     autocast: Literal["bfloat16"] | None = Field(
         default=None, description="matrix products in this dtype over float32 weights"
     )
     gradient_checkpointing: bool = False
+    lora_rank: int = Field(default=0, ge=0, description="train low-rank adapters (extra `lora`); 0 trains all weights")
+    lora_alpha: int = Field(default=32, gt=0, description="adapters are scaled by lora_alpha / lora_rank")
     trust_remote_code: bool = Field(default=False, description="run Python code that the model folder brings")
     threads: int | None = Field(default=None, ge=1, description="torch threads; null leaves torch's choice")
 

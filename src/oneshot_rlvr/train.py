@@ -26,6 +26,7 @@ from oneshot_rlvr.grading import Grade, Grader, get_reward
 from oneshot_rlvr.loggers import check_loggers, open_loggers
 from oneshot_rlvr.memory import Budget
 from oneshot_rlvr.policy import Policy, learning_rate_factor, load_policy, make_optimizer
+from oneshot_rlvr.policy.lora import add_adapters
 from oneshot_rlvr.problems import Problem, encode_prompt, get_template
 from oneshot_rlvr.rollout import LockstepSampler, Prompt, Rollout, Sampler, SamplingParams
 from oneshot_rlvr.rollout.randomness import fold
@@ -71,6 +72,8 @@ def prepare(config: Config, run: RunDir, problems: Sequence[Problem], sampler: S
         policy, optimizer = load_checkpoint(run, done, config)
     else:
         policy = load_policy(config.model, config.speed.shared_prefix)
+        if config.model.lora_rank:
+            add_adapters(policy.model, config.model, config.run.seed)
         optimizer = make_optimizer(policy.model, config.optimizer)
     for problem in problems:
         if not grader.scorable(problem):

@@ -18,6 +18,7 @@ from transformers.utils import logging as transformers_logging
 
 from oneshot_rlvr.config import ModelSection
 from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.policy.lora import merged_state
 from oneshot_rlvr.policy.support import shared_prefix_problem
 
 SHIPPED = ("organism", "second", "control", "tiny")
@@ -61,8 +62,8 @@ class Policy:
 
 
 def save_pretrained(model: PreTrainedModel, tokenizer: Any, folder: Path) -> None:
-    """Save both; a full disk is an `OSError` whichever library met it."""
-    model.save_pretrained(folder)
+    """Save both, adapters merged; a full disk is an `OSError` whichever library met it."""
+    model.save_pretrained(folder, state_dict=merged_state(model))
     try:
         tokenizer.save_pretrained(folder)
     except Exception as error:  # the tokenizers library raises nothing narrower for a failed write
