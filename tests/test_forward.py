@@ -147,6 +147,46 @@ def test_chunks_of_the_vocabulary_change_nothing():
         torch.testing.assert_close(ours, theirs)
 
 
+@pytest.mark.parametrize("budget", [1 << 24, 20 * 5])
+def test_scores_have_the_gradients_of_autograd(budget):
+    torch.manual_seed(0)
+    head, targets = torch.nn.Linear(6, 20, dtype=torch.float64), torch.randint(0, 20, (11,))
+    hidden = torch.randn(11, 6, dtype=torch.float64, requires_grad=True)
+
+    def scores(hidden, weight, bias):
+        return torch.func.functional_call(
+            Head(head), {"head.weight": weight, "head.bias": bias}, (hidden, targets, budget)
+        )
+
+    assert torch.autograd.gradcheck(scores, (hidden, head.weight, head.bias))
+    found, expected = token_scores(head, hidden, targets, 0.7, budget), logit_scores(head(hidden), targets, 0.7)
+    torch.testing.assert_close(found, expected)
+
+
+class Head(torch.nn.Module):
+    def __init__(self, head):
+        super().__init__()
+        self.head = head
+
+    def forward(self, hidden, targets, budget):
+        return token_scores(self.head, hidden, targets, 0.7, budget)
+
+
+def test_scores_under_autocast_are_close():
+    torch.manual_seed(0)
+    head, targets = torch.nn.Linear(32, 300), torch.randint(0, 300, (40,))
+    hidden = torch.randn(40, 32, requires_grad=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        logprobs, entropy = token_scores(head, hidden, targets, 1.0, 300 * 7)
+    (logprobs.sum() + entropy.sum()).backward()
+    assert logprobs.dtype == torch.float32
+    exact = token_scores(head, hidden, targets, 1.0)
+    torch.testing.assert_close((logprobs, entropy), exact, rtol=2e-2, atol=2e-2)
+    grad, hidden.grad = hidden.grad, None
+    (exact[0].sum() + exact[1].sum()).backward()
+    assert relative(grad, hidden.grad) < 2e-2
+
+
 def test_entropy_by_hand():
     logits = torch.tensor([[0.0, 0.0], [0.0, math.log(3.0)]])
     logprobs, entropy = logit_scores(logits, torch.tensor([0, 1]), 1.0)

@@ -76,7 +76,7 @@ class BatchSection(Section):
     minibatches: int = Field(default=1, ge=1, description="optimizer steps a pass over the rollouts")
     epochs: int = Field(default=1, ge=1, description="passes over the rollouts of a step")
     microbatch_tokens: int | None = Field(
-        default=None, ge=1, description="tokens a forward pass, null for 1024 on a CPU and 16384 on a GPU"
+        default=None, ge=1, description="tokens a forward pass, null for 512 on a CPU and 16384 on a GPU"
     )
 
 

@@ -45,7 +45,7 @@ class Sums:
 
 def microbatch_budget(config: Config, device: torch.device) -> Budget:
     """Tokens of a micro-batch, halved when memory runs out. A CPU is fastest while a layer's tensors fit its cache."""
-    tokens = config.batch.microbatch_tokens or (1024 if device.type == "cpu" else 16384)
+    tokens = config.batch.microbatch_tokens or (512 if device.type == "cpu" else 16384)
     return Budget(tokens, 1, "the micro-batch", "batch.microbatch_tokens")
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from torch.utils.checkpoint import checkpoint
+from torch.nn.functional import linear
 
 LOGITS_BUDGET = 1 << 24  # logits held at once; 64 MiB in float32
 
@@ -21,20 +23,78 @@ def token_scores(
     them. Beyond `budget` logits the tokens go in chunks whose logits are made again in the backward pass.
     """
     rows = max(1, budget // head.out_features)
-    if len(targets_N) <= rows:
-        return _scores(head, hidden_NH, targets_N, temperature)
-    pieces = [
-        checkpoint(_scores, head, hidden, targets, temperature, use_reentrant=False)
-        for hidden, targets in zip(hidden_NH.split(rows), targets_N.split(rows), strict=True)
-    ]
-    logprobs, entropies = zip(*pieces, strict=True)
-    return torch.cat(logprobs), torch.cat(entropies)
+    return _TokenScores.apply(hidden_NH, head.weight, head.bias, targets_N, temperature, rows)  # pyright: ignore
 
 
-def _scores(
-    head: torch.nn.Module, hidden_NH: torch.Tensor, targets_N: torch.Tensor, temperature: float
-) -> tuple[torch.Tensor, torch.Tensor]:
-    return logit_scores(head(hidden_NH), targets_N, temperature)
+class _TokenScores(torch.autograd.Function):
+    """One pass over the logits each way, in place.
+
+    With g and h the gradients of logprob and entropy H: dz = g (onehot(y) - p) - h p (log p + H), over temperature.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden_NH: torch.Tensor,
+        weight_VH: torch.Tensor,
+        bias_V: torch.Tensor | None,
+        targets_N: torch.Tensor,
+        temperature: float,
+        rows: int,
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        kind = hidden_NH.device.type
+        ctx.dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight_VH.dtype
+        ctx.temperature, ctx.rows = temperature, rows
+        results, logits_NV = [], None
+        for hidden, targets in zip(hidden_NH.split(rows), targets_N.split(rows), strict=True):
+            logits_NV = _scaled_logits(hidden, weight_VH, bias_V, ctx.dtype, temperature)
+            normaliser = logits_NV.logsumexp(-1, keepdim=True)
+            logprobs = logits_NV.gather(-1, targets[:, None]) - normaliser
+            probs = (logits_NV - normaliser).exp_()
+            entropy = normaliser[:, 0] - torch.linalg.vecdot(probs, logits_NV)
+            results.append((logprobs[:, 0], entropy, normaliser[:, 0]))
+        logprobs_N, entropy_N, normaliser_N = (torch.cat(parts) for parts in zip(*results, strict=True))
+        kept = logits_NV if len(results) == 1 else None
+        ctx.save_for_backward(hidden_NH, weight_VH, bias_V, targets_N, entropy_N, normaliser_N, kept)
+        return logprobs_N, entropy_N
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        hidden_NH, weight_VH, bias_V, targets_N, entropy_N, normaliser_N, kept = ctx.saved_tensors
+        by_logprob_N, by_entropy_N = gradients
+        hidden_grad = torch.empty_like(hidden_NH)
+        weight_grad = torch.zeros_like(weight_VH) if ctx.needs_input_grad[1] else None
+        bias_grad = torch.zeros_like(bias_V) if bias_V is not None and ctx.needs_input_grad[2] else None
+        for start in range(0, len(hidden_NH), ctx.rows):
+            part = slice(start, start + ctx.rows)
+            hidden, g, h = hidden_NH[part], by_logprob_N[part, None], by_entropy_N[part, None]
+            if kept is None:
+                logits = _scaled_logits(hidden, weight_VH, bias_V, ctx.dtype, ctx.temperature)
+            else:
+                logits = kept.clone()  # the graph may be kept and run again
+            logprobs = logits.sub_(normaliser_N[part, None])
+            by_logits = logprobs.exp()
+            by_logits *= logprobs.add_(entropy_N[part, None]).mul_(h).add_(g).neg_()
+            by_logits.scatter_add_(-1, targets_N[part, None], g)
+            by_logits = (by_logits / ctx.temperature).to(ctx.dtype)
+            hidden_grad[part] = by_logits @ weight_VH.to(ctx.dtype)
+            if weight_grad is not None:
+                weight_grad += by_logits.T @ hidden.to(ctx.dtype)
+            if bias_grad is not None:
+                bias_grad += by_logits.sum(0)
+        return hidden_grad, weight_grad, bias_grad, None, None, None
+
+
+def _scaled_logits(
+    hidden_NH: torch.Tensor,
+    weight_VH: torch.Tensor,
+    bias_V: torch.Tensor | None,
+    dtype: torch.dtype,
+    temperature: float,
+) -> torch.Tensor:
+    """Logits over temperature, in float32 at least."""
+    logits_NV = linear(hidden_NH.to(dtype), weight_VH.to(dtype), None if bias_V is None else bias_V.to(dtype))
+    return (logits_NV.float() if dtype in (torch.bfloat16, torch.float16) else logits_NV).div_(temperature)
 
 
 def logit_scores(

@@ -70,7 +70,8 @@ class SharedDecoding:
         self.slots = count
         self.positions = lengths_P.new_zeros(capacity)
         self.positions[:count] = lengths_P
-        self.cache = Rectangle(prefix, lengths_P, capacity, new_tokens)
+        kind = OnePrompt if count == 1 else Rectangle
+        self.cache = kind(prefix, lengths_P, capacity, new_tokens)
 
     def advance(self, parents_N: Integers, tokens_N: Integers) -> Integers:
         """See `Decoding.advance`."""
@@ -125,17 +126,49 @@ class Rectangle:
         if self.mask is not None:
             self.mask[targets] = self.mask[sources]
 
+    def _written(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The live slots' keys and values with the new ones."""
+        keys, values = self.keys[layer][: self.slots], self.values[layer][: self.slots]
+        keys[:, :, self.used], values[:, :, self.used] = key[:, :, 0], value[:, :, 0]
+        return keys[:, :, : self.used + 1], values[:, :, : self.used + 1]
+
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None
     ) -> torch.Tensor:
         """See `KeyValues.attend`; T is 1. Query heads that share a key head are its query positions: no copies."""
-        slots, end = self.slots, self.used + 1
-        keys, values = self.keys[layer][:slots, :, :end], self.values[layer][:slots, :, :end]
-        keys[:, :, -1], values[:, :, -1] = key[:, :, 0], value[:, :, 0]
-        _, heads, _, size = query.shape
+        keys, values = self._written(layer, key, value)
+        slots, heads, _, size = query.shape
         grouped = query.view(slots, keys.shape[1], heads // keys.shape[1], size)
-        mask = None if self.mask is None else self.mask[:slots, ..., :end]
+        mask = None if self.mask is None else self.mask[:slots, ..., : keys.shape[2]]
         output = scaled_dot_product_attention(grouped, keys, values, attn_mask=mask, scale=scale)
+        return output.reshape(slots, heads, 1, size)
+
+
+class OnePrompt(Rectangle):
+    """A rectangle for responses alone: all attend to one prompt, whose keys and values are read once for all."""
+
+    def __init__(self, prefix: Capture, lengths_P: torch.Tensor, capacity: int, new_tokens: int) -> None:
+        self.prompt = list(zip(prefix.keys, prefix.values, strict=True))
+        nothing = Capture()
+        nothing.keys = [tensor[:, :, :0] for tensor in prefix.keys]
+        nothing.values = [tensor[:, :, :0] for tensor in prefix.values]
+        super().__init__(nothing, torch.zeros_like(lengths_P), capacity, new_tokens)
+
+    def attend(
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None
+    ) -> torch.Tensor:
+        """See `KeyValues.attend`: one softmax over the prompt's scores, [Hkv, S g, L], and the response's own."""
+        keys, values = self._written(layer, key, value)
+        prompt_keys, prompt_values = (tensor[0] for tensor in self.prompt[layer])
+        (slots, own, _, size), heads = keys.shape, query.shape[1]
+        grouped = query.view(slots, own, heads // own, size) * (size**-0.5 if scale is None else scale)
+        by_head = grouped.transpose(0, 1).reshape(own, -1, size)
+        to_prompt = (by_head @ prompt_keys.transpose(1, 2)).view(own, slots, heads // own, -1).transpose(0, 1)
+        scores = torch.cat([to_prompt, grouped @ keys.transpose(2, 3)], -1)
+        weights = scores.float().softmax(-1).to(query.dtype)
+        length = prompt_keys.shape[1]
+        from_prompt = weights[..., :length].transpose(0, 1).reshape(own, -1, length) @ prompt_values
+        output = from_prompt.view(own, slots, -1, size).transpose(0, 1) + weights[..., length:] @ values
         return output.reshape(slots, heads, 1, size)
 
 
