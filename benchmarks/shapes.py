@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -99,3 +99,28 @@ def forward_operations(config: PretrainedConfig, prompt: int, lengths: Sequence[
     tokens = prompt + sum(lengths)
     linear = 2 * tokens * config.num_hidden_layers * layer
     return linear + 4 * seen * heads * size * config.num_hidden_layers + 2 * sum(lengths) * hidden * config.vocab_size
+
+
+def spread(values: Sequence[float]) -> dict[str, float | list[float]]:
+    """Median, quartiles and all values."""
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else [values[0]] * 3
+    return {"median": middle, "quartiles": [low, high], "values": list(values)}
+
+
+def peak_memory(work: Callable[[], object]) -> float:
+    """The most memory that `work` held beyond what was there before, in MiB: of the GPU if there is one, else of this
+    process (Linux)."""
+    if torch.cuda.is_available():
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        work()
+        return (torch.cuda.max_memory_allocated() - before) / 2**20
+    Path("/proc/self/clear_refs").write_text("5")  # the high-water mark starts again from here
+    before = _status("VmRSS")
+    work()
+    return (_status("VmHWM") - before) / 2**10
+
+
+def _status(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name))

@@ -1,9 +1,14 @@
 """One training step beside TRL's GRPOTrainer doing the same work, interleaved A B A B in one process.
 
-The same model (the organism), prompt, number of rollouts, dtype, threads, optimizer, reward and entropy term, no KL; a
-learning rate so small that response lengths stay as they are. Each samples its own rollouts from the same distribution.
+    python benchmarks/step_vs_trl.py --shape organism --json results/step_vs_trl.json
+    python benchmarks/step_vs_trl.py --shape 20m --json results/step_vs_trl_20m.json
 
-    python benchmarks/step_vs_trl.py --json results/step_vs_trl.json
+The same model, prompt, number of rollouts, dtype, threads, optimizer, reward and entropy term, no KL; a learning rate
+so small that response lengths stay as they are. Each samples its own rollouts from the same distribution.
+
+`organism`: the shipped organism on one of its problems, and ours without shared histories too. `20m`: a Qwen2 of 23.6 M
+parameters with random weights and a prompt of 128 tokens, whose responses end as if by chance (mean about 64, longest
+256), and once with all of them 256 long. The floor is operations over the machine's matrix rate.
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ import platform
 import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,23 +31,25 @@ from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from oneshot_rlvr.config import Config, resolve
-from oneshot_rlvr.grading import Grader, Response
+from oneshot_rlvr.grading import Response
 from oneshot_rlvr.policy.model import model_folder
-from oneshot_rlvr.problems import get_template
+from oneshot_rlvr.problems import Problem, get_template
 from oneshot_rlvr.rundir import RunDir
 from oneshot_rlvr.session import chosen_problems, commit
-from oneshot_rlvr.train import prepare, train
+from oneshot_rlvr.train import make_grader, prepare, train
+from shapes import forward_operations, matrix_rate, prompt_text, spread, twenty_million, write_model
 
-WARM_UP = 2
+WARM_UP = 1
 RATE = 1e-9
+PARTS = ("sample", "grade", "update")
 
 
 class OurSteps:
     """Runs our trainer one step at a time."""
 
-    def __init__(self, config: Config, folder: Path) -> None:
-        self.trainer = prepare(config, RunDir(folder), chosen_problems(config))
-        self.config, self.seconds, self.lengths, self.parts = config, [], [], []
+    def __init__(self, config: Config, problem: Problem, folder: Path) -> None:
+        self.trainer = prepare(config, RunDir(folder), [problem])
+        self.config, self.steps = config, []
 
     def step(self) -> None:
         """One whole step: sample, grade, update, with its metrics and rollouts written as always."""
@@ -51,18 +59,16 @@ class OurSteps:
         started = time.perf_counter()
 
         def on_step(step: int, total: int, metrics: dict[str, float]) -> None:  # before the final checkpoint is saved
-            self.seconds.append(time.perf_counter() - started)
-            self.lengths.append(metrics["response/length_mean"])
-            self.parts.append({name: metrics[f"time/{name}_s"] for name in ("sample", "grade", "update")})
+            self.steps.append({"seconds": time.perf_counter() - started, **metrics})
 
         train(self.trainer, on_step=on_step)
         self.trainer.done = steps
 
 
 class Alternate(TrainerCallback):
-    """Times TRL's steps and takes one of ours after each."""
+    """Times TRL's steps and takes one of each of ours after it."""
 
-    def __init__(self, ours: OurSteps) -> None:
+    def __init__(self, ours: Sequence[OurSteps]) -> None:
         self.ours, self.seconds, self.started = ours, [], 0.0
 
     def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
@@ -72,15 +78,16 @@ class Alternate(TrainerCallback):
     def on_step_end(self, *args: Any, **kwargs: Any) -> None:
         """TRL's step is over."""
         self.seconds.append(time.perf_counter() - self.started)
-        self.ours.step()
+        for ours in self.ours:
+            ours.step()
 
 
-def trl_trainer(config: Config, steps: int, folder: Path, callback: Alternate, lengths: list[float]) -> GRPOTrainer:
-    """TRL set to the same work."""
-    [problem] = chosen_problems(config)
+def trl_trainer(
+    config: Config, problem: Problem, steps: int, rows: int, folder: Path, callback: Alternate, lengths: list[float]
+) -> GRPOTrainer:
+    """TRL set to the same work, `rows` responses a forward pass."""
     source = model_folder(config.model.path)
-    tokenizer = AutoTokenizer.from_pretrained(source, padding_side="left")
-    grader = Grader(get_template(config.model.template))
+    grader = make_grader(config)
 
     def reward(prompts: list[str], completions: list[str], completion_ids: list[list[int]], **_: Any) -> list[float]:
         lengths.append(statistics.mean(len(ids) for ids in completion_ids))
@@ -91,7 +98,8 @@ def trl_trainer(config: Config, steps: int, folder: Path, callback: Alternate, l
     prompt = get_template(config.model.template).render(problem.question)
     arguments = GRPOConfig(
         output_dir=str(folder),
-        per_device_train_batch_size=rollouts,
+        per_device_train_batch_size=rows,
+        gradient_accumulation_steps=rollouts // rows,
         num_generations=config.batch.group_size,
         max_completion_length=config.sampling.max_new_tokens,
         temperature=config.sampling.temperature,
@@ -115,48 +123,107 @@ def trl_trainer(config: Config, steps: int, folder: Path, callback: Alternate, l
         reward_funcs=reward,  # pyright: ignore[reportArgumentType]
         args=arguments,
         train_dataset=Dataset.from_list([{"prompt": prompt}] * config.batch.groups_per_step * 2),
-        processing_class=tokenizer,
+        processing_class=AutoTokenizer.from_pretrained(source, padding_side="left"),
         callbacks=[callback],
     )
+
+
+def compare(config: Config, problem: Problem, steps: int, rows: int, without: Sequence[str] = ()) -> dict[str, Any]:
+    """Figures of interleaved steps; `without` names mechanisms to switch off in a second trainer of ours."""
+    off = config.speed.model_copy(update=dict.fromkeys(without, False))
+    configs = [config] + [config.model_copy(update={"speed": off})] * bool(without)
+    with tempfile.TemporaryDirectory() as scratch:
+        ours = [OurSteps(c, problem, Path(scratch) / f"ours_{i}") for i, c in enumerate(configs)]
+        torch.set_num_threads(1)
+        callback, trl_lengths = Alternate(ours), []
+        trainer = trl_trainer(config, problem, WARM_UP + steps, rows, Path(scratch) / "trl", callback, trl_lengths)
+        trainer.train()
+        model, prompt = ours[0].trainer.policy.model, len(ours[0].trainer.prompts[0])
+    mine, trl_s = ours[0].steps[WARM_UP:], callback.seconds[WARM_UP:]
+    rollouts = config.batch.groups_per_step * config.batch.group_size
+    length = statistics.mean(step["response/length_mean"] for step in mine)
+    forward, rate = forward_operations(model.config, prompt, [round(length)] * rollouts), matrix_rate()
+    seconds = [step["seconds"] for step in mine]
+    figures: dict[str, Any] = {
+        "ours_s": spread(seconds),
+        "trl_s": spread(trl_s),
+        "ratio_median": statistics.median(trl_s) / statistics.median(seconds),
+        "ratios": [theirs / mine for theirs, mine in zip(trl_s, seconds, strict=True)],
+        "ours_parts_s": {name: spread([step[f"time/{name}_s"] for step in mine]) for name in PARTS},
+        "rollouts": rollouts,
+        "prompt_tokens": prompt,
+        "response_length": {
+            "ours_mean": length,
+            "ours_longest": max(step["response/length_max"] for step in mine),
+            "trl_mean": statistics.mean(trl_lengths),
+        },
+        "matrix_rate_gflops": rate / 1e9,
+        "floor_s": {"sample": forward / rate, "update": 3 * forward / rate, "step": 4 * forward / rate},
+        "over_floor": statistics.median(seconds) / (4 * forward / rate),
+        "parameters": sum(p.numel() for p in model.parameters()),
+    }
+    if without:
+        figures["without"] = {
+            "off": list(without),
+            "ours_s": spread([step["seconds"] for step in ours[1].steps[WARM_UP:]]),
+        }
+    return figures
+
+
+def organism(steps: int, problem_id: str) -> dict[str, Any]:
+    """The organism on one of its pool's problems."""
+    settings = [f"data.only=[{problem_id}]", "algorithm.kl_coefficient=0", f"optimizer.learning_rate={RATE}"]
+    config, _ = resolve("grpo", "organism", [*settings, "run.validate_every=0"])
+    [problem] = chosen_problems(config)
+    return compare(config, problem, steps, rows=128, without=["share_histories"])
+
+
+def twenty(steps: int, groups: int) -> dict[str, Any]:
+    """The 20 M model with spread lengths, and with all responses 256 long."""
+    found = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        for name, stop, wanted in (("spread", 0.0153, steps), ("all_long", 0.0, max(2, steps // 2))):
+            folder = Path(scratch) / name
+            write_model(folder, twenty_million(), stop)
+            settings = [
+                "model.template=plain",
+                "model.device=cpu",
+                "model.threads=1",
+                "sampling.temperature=1.0",
+                "sampling.max_new_tokens=256",
+                f"batch.groups_per_step={groups}",
+                "algorithm.kl_coefficient=0",
+                "algorithm.reward=random",
+                f"optimizer.learning_rate={RATE}",
+                "run.validate_every=0",
+            ]
+            config, _ = resolve("grpo", str(folder), settings)
+            problem = Problem("words", prompt_text(110), "1", "made for this benchmark")
+            found[name] = compare(config, problem, wanted, rows=32)
+    return found["spread"] | {"all_long": found["all_long"]}
 
 
 def main() -> None:
     """Run, print and write the comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shape", choices=["organism", "20m"], default="organism")
     parser.add_argument("--json", type=Path, help="write the figures here")
-    parser.add_argument("--steps", type=int, default=15, help="measured steps of each")
-    parser.add_argument("--problem", default="pool-004", help="a problem of the organism's pool")
+    parser.add_argument("--steps", type=int, help="measured steps of each (15 for the organism, 4 for 20m)")
+    parser.add_argument("--groups", type=int, default=16, help="groups of 8 rollouts a step, for 20m")
+    parser.add_argument("--problem", default="pool-124", help="a problem of the organism's pool")
     options = parser.parse_args()
-    settings = [f"data.only=[{options.problem}]", "algorithm.kl_coefficient=0", f"optimizer.learning_rate={RATE}"]
-    config, _ = resolve("grpo", "organism", [*settings, "run.validate_every=0"])
-    with tempfile.TemporaryDirectory() as scratch:
-        run = RunDir(Path(scratch) / "ours")
-        with run.locked():
-            ours = OurSteps(config, run.path)
-            torch.set_num_threads(1)
-            callback, trl_lengths = Alternate(ours), []
-            trl_trainer(config, WARM_UP + options.steps, Path(scratch) / "trl", callback, trl_lengths).train()
-    ours_s, trl_s = ours.seconds[WARM_UP:], callback.seconds[WARM_UP:]
-    parts = {name: statistics.median(part[name] for part in ours.parts[WARM_UP:]) for name in ours.parts[0]}
-    result = {
-        "ours_s": ours_s,
-        "trl_s": trl_s,
-        "ours_median_s": statistics.median(ours_s),
-        "trl_median_s": statistics.median(trl_s),
-        "ratio_median": statistics.median(trl_s) / statistics.median(ours_s),
-        "ours_parts_median_s": parts,
-        "response_length_mean": {"ours": statistics.mean(ours.lengths), "trl": statistics.mean(trl_lengths)},
-        "rollouts": config.batch.groups_per_step * config.batch.group_size,
+    if options.shape == "organism":
+        result = organism(options.steps or 15, options.problem)
+    else:
+        result = twenty(options.steps or 4, options.groups)
+    result |= {
+        "shape": options.shape,
         "threads": torch.get_num_threads(),
         "machine": platform.platform(),
         "versions": {name: version(name) for name in ("torch", "transformers", "trl", "oneshot-rlvr")},
         "commit": commit(),
     }
-    print(
-        f"ours {result['ours_median_s']:.3f} s a step, TRL {result['trl_median_s']:.3f} s: "
-        f"{result['ratio_median']:.2f} times as long"
-    )
-    print(f"ours by part: {parts}; mean response length {result['response_length_mean']}")
+    print(json.dumps(result, indent=1))
     if options.json:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(result, indent=1) + "\n")

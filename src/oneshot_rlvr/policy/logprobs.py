@@ -76,7 +76,7 @@ class _TokenScores(torch.autograd.Function):
             by_logits = logprobs.exp()
             by_logits *= logprobs.add_(entropy_N[part, None]).mul_(h).add_(g).neg_()
             by_logits.scatter_add_(-1, targets_N[part, None], g)
-            by_logits = (by_logits / ctx.temperature).to(ctx.dtype)
+            by_logits = by_logits.div_(ctx.temperature).to(ctx.dtype)
             hidden_grad[part] = by_logits @ weight_VH.to(ctx.dtype)
             if weight_grad is not None:
                 weight_grad += by_logits.T @ hidden.to(ctx.dtype)

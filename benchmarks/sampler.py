@@ -1,0 +1,125 @@
+"""The lockstep sampler beside `generate(num_return_sequences=n)`, alone and interleaved.
+
+    python benchmarks/sampler.py --json results/sampler.json
+
+A Qwen2 of 4 layers, hidden 128 and 4096 tokens with random weights, prompt 100, one thread: responses that end as if by
+chance (mean about 32, longest 128), and all 128 long. Both sample at temperature 1 from the whole vocabulary. That they
+sample the same distribution is tested: of first tokens (chi-squared over 64 bins), and of lengths (Kolmogorov-Smirnov).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import tempfile
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import chi2_contingency, ks_2samp
+from transformers import Qwen2Config
+
+from oneshot_rlvr.config import ModelSection
+from oneshot_rlvr.policy import Policy, load_policy
+from oneshot_rlvr.rollout import LockstepSampler, Prompt, SamplingParams
+from oneshot_rlvr.session import commit
+from shapes import forward_operations, matrix_rate, prompt_text, spread, write_model
+
+
+def small() -> Qwen2Config:
+    """1.3 M parameters: the shape of the organism with a larger vocabulary."""
+    return Qwen2Config(
+        vocab_size=4096,
+        hidden_size=128,
+        intermediate_size=384,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        bos_token_id=None,
+    )
+
+
+def generated(policy: Policy, ids: list[int], rows: int, tokens: int) -> list[tuple[int, ...]]:
+    """Responses from Transformers' `generate`."""
+    with torch.no_grad():
+        found = policy.model.generate(  # pyright: ignore
+            torch.tensor([ids]), do_sample=True, temperature=1.0, top_k=0, num_return_sequences=rows,
+            max_new_tokens=tokens, eos_token_id=list(policy.stop_ids), pad_token_id=1,
+        )  # fmt: skip
+    responses = []
+    for row in found[:, len(ids) :].tolist():
+        end = next((i + 1 for i, token in enumerate(row) if token in policy.stop_ids), len(row))
+        responses.append(tuple(row[:end]))
+    return responses
+
+
+def compare(stop: float, rows: int, tokens: int, repeats: int) -> dict[str, Any]:
+    """Seconds and distributions of both."""
+    with tempfile.TemporaryDirectory() as scratch:
+        write_model(Path(scratch), small(), stop)
+        section = ModelSection(path=scratch, device="cpu", threads=1)
+        policy, plain = load_policy(section), load_policy(section, share_prefix=False)
+    ids = policy.tokenizer(prompt_text(100))["input_ids"]
+    torch.manual_seed(0)
+    seconds: dict[str, list[float]] = {"lockstep": [], "generate": []}
+    responses: dict[str, list[tuple[int, ...]]] = {"lockstep": [], "generate": []}
+    sampler = LockstepSampler(policy)
+    for turn in range(repeats + 1):  # the first of each warms up
+        started = time.perf_counter()
+        params = SamplingParams(temperature=1.0, max_new_tokens=tokens, key=(turn,))
+        ours = [r.response_ids for r in sampler.sample([Prompt("p", tuple(ids), 0)], rows, params)[0]]
+        middle = time.perf_counter()
+        theirs = generated(plain, ids, rows, tokens)
+        if turn:
+            seconds["lockstep"].append(middle - started)
+            seconds["generate"].append(time.perf_counter() - middle)
+            responses["lockstep"] += ours
+            responses["generate"] += theirs
+    lengths = {name: [len(r) for r in found] for name, found in responses.items()}
+    firsts = np.array([np.bincount([r[0] % 64 for r in found], minlength=64) for found in responses.values()])
+    rate = matrix_rate()
+    floor = forward_operations(policy.model.config, len(ids), lengths["lockstep"][:rows]) / rate
+    return {
+        "lockstep_s": spread(seconds["lockstep"]),
+        "generate_s": spread(seconds["generate"]),
+        "ratio_median": statistics.median(seconds["generate"]) / statistics.median(seconds["lockstep"]),
+        "length_mean": {name: statistics.mean(values) for name, values in lengths.items()},
+        "length_longest": max(lengths["lockstep"]),
+        "p_value_lengths": float(ks_2samp(*lengths.values()).pvalue) if stop else None,  # pyright: ignore
+        "p_value_first_tokens": float(chi2_contingency(firsts).pvalue),  # pyright: ignore
+        "floor_s": floor,
+        "matrix_rate_gflops": rate / 1e9,
+    }
+
+
+def main() -> None:
+    """Run, print and write the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--rows", type=int, default=256)
+    parser.add_argument("--repeats", type=int, default=7)
+    options = parser.parse_args()
+    result = {
+        "spread": compare(0.029, options.rows, 128, options.repeats),
+        "all_long": compare(0.0, options.rows, 128, options.repeats),
+        "rows": options.rows,
+        "threads": torch.get_num_threads(),
+        "machine": platform.platform(),
+        "versions": {name: version(name) for name in ("torch", "transformers", "oneshot-rlvr")},
+        "commit": commit(),
+    }
+    result["ratio_median"] = result["spread"]["ratio_median"]
+    print(json.dumps(result, indent=1))
+    if options.json:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
