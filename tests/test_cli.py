@@ -69,8 +69,7 @@ def test_problems_lists_sets_and_problems():
         (["--set", "optimizer.learning_rat=1"], "Did you mean 'optimizer.learning_rate'"),
         (["--set", "data.only=[pool-999]"], "pool-999"),
         (["--set", "sampling.max_prompt_tokens=3"], "max_prompt_tokens=3"),
-        (["--set", "sampling.max_new_tokens=250"], "exceed the model's 256"),
-        (["--set", "model.template=chat"], "no chat template"),
+        (["--set", "sampling.max_new_tokens=506"], "exceed the model's 512"),
         (["--set", "model.template=boxd"], "Did you mean 'boxed'"),
         (["--question", "What?"], "go together"),
         (["--reward", "nothing"], "unknown reward"),
@@ -197,10 +196,16 @@ def test_weights_that_are_missing_are_not_made_up(tmp_path):
     assert "model.layers.1.mlp.up_proj.weight" in said
 
 
+def test_a_missing_chat_template_is_said(tmp_path):
+    folder = copied_model(tmp_path)
+    (folder / "chat_template.jinja").unlink()
+    assert "no chat template" in refused("train", "--model", folder, "--set", "model.template=chat", "--out", tmp_path)
+
+
 def test_a_length_that_leaves_no_room_is_said(tmp_path):
     folder = copied_model(tmp_path)
     plain = ["--suite", "organism:numbers", "--limit", 2, "--set", "model.template=plain", "--out", tmp_path / "eval"]
-    assert "--max-new-tokens 2" in refused("eval", folder, *plain)
+    assert "--max-new-tokens 4" in refused("eval", folder, *plain)
     assert oneshot("eval", folder, *plain, "--max-new-tokens", 40, "--samples", 1)[0] == 0
 
 

@@ -138,10 +138,11 @@ def test_templates(tokenizer):
     assert TEMPLATES["hash"].render("Q?").endswith('after "####".\n')
     assert "<|im_start|>user\nQ?<|im_end|>" in TEMPLATES["qwen25-math-cot"].render("Q?")
     assert TEMPLATES["r1"].render("{question}").count("{question}") == 1
+    own, tokenizer.chat_template = tokenizer.chat_template, None
     with pytest.raises(OneshotError, match="no chat template"):
         TEMPLATES["chat"].render("Q?", tokenizer)
     tokenizer.chat_template = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}<assistant>"
     try:
         assert TEMPLATES["chat"].render("Q?", tokenizer).startswith("<user>Q? Let's think")
     finally:
-        tokenizer.chat_template = None
+        tokenizer.chat_template = own
