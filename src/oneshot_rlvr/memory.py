@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,15 @@ class Budget:
 def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether a device, or torch's CPU allocator, had no memory left."""
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
+def peak_gib(device: torch.device) -> float:
+    """The most memory held so far: on a GPU since the last call, on a CPU by this process since it began."""
+    if device.type == "cuda":
+        peak = torch.cuda.max_memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        return peak / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
 def in_pieces(budget: Budget, work: Callable[[], Result]) -> Result:

@@ -24,7 +24,7 @@ from oneshot_rlvr.config import Config
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.grading import Grade, Grader, get_reward
 from oneshot_rlvr.loggers import check_loggers, open_loggers
-from oneshot_rlvr.memory import Budget
+from oneshot_rlvr.memory import Budget, peak_gib
 from oneshot_rlvr.policy import Policy, learning_rate_factor, load_policy, make_optimizer
 from oneshot_rlvr.policy.lora import add_adapters
 from oneshot_rlvr.problems import Problem, encode_prompt, get_template
@@ -179,6 +179,7 @@ def train(
                 "time/sample_s": sampled - started,
                 "time/grade_s": graded - sampled,
                 "time/update_s": updated - graded,
+                "memory/peak_gib": peak_gib(trainer.policy.device),
                 "tokens/per_second": batch.tokens(range(len(batch.rows))) / (updated - started),
             }
             every = config.run.validate_every

@@ -1,0 +1,68 @@
+"""An update's peak memory: of a micro-batch, whatever the number of rollouts and the size of the vocabulary."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+# In a process of its own, whose high-water mark nothing else has raised (Linux).
+MEASURE = """
+import json, sys
+from pathlib import Path
+import torch
+from transformers import Qwen2Config, Qwen2ForCausalLM
+from oneshot_rlvr.batching import StepBatch
+from oneshot_rlvr.config import resolve
+from oneshot_rlvr.policy import make_optimizer
+from oneshot_rlvr.policy.model import Policy
+from oneshot_rlvr.policy.support import shared_prefix_problem
+from oneshot_rlvr.update import update
+
+vocabulary, length, rollouts, chunk = json.loads(sys.argv[1])
+torch.set_num_threads(1)
+torch.manual_seed(0)
+sizes = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1)
+model = Qwen2ForCausalLM(Qwen2Config(vocab_size=vocabulary, max_position_embeddings=4096, **sizes))
+policy = Policy(model, None, (1,), shared_prefix_problem(model) is None, None, None, None)
+config = resolve("grpo", "organism", ["algorithm.kl_coefficient=0", f"speed.chunk_logits={chunk}"])[0]
+config = config.model_copy(update={"batch": config.batch.model_copy(update={"microbatch_tokens": 2048})})
+optimizer = make_optimizer(model, config.optimizer)
+
+def status(name):
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
+
+def peak(count):
+    responses = [tuple(torch.randint(2, vocabulary, (length,)).tolist()) for _ in range(count)]
+    batch = StepBatch([(5, 6, 7)], [0] * count, responses, [(-1.0,) * length] * count, torch.randn(count))
+    Path("/proc/self/clear_refs").write_text("5")
+    before = status("VmRSS")
+    update(policy, optimizer, batch, config)
+    return status("VmHWM") - before
+
+peak(1)  # the optimizer's state, and what libraries load on first use
+print(json.dumps([peak(count) for count in rollouts]))
+"""
+
+
+def peaks(vocabulary: int, length: int, rollouts: list[int], chunk: bool = True) -> list[float]:
+    asked = json.dumps([vocabulary, length, rollouts, chunk])
+    done = subprocess.run([sys.executable, "-c", MEASURE, asked], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_rollouts_beyond_a_microbatch_take_no_more_memory():
+    four, many = peaks(2000, 512, [4, 64])  # one micro-batch, and sixteen
+    assert many < 1.5 * four + 16
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_no_tensor_of_length_times_vocabulary():
+    logits = 2048 * 152_000 * 4 / 2**20  # of one micro-batch, 1188 MiB
+    assert peaks(152_000, 512, [4])[0] < 0.4 * logits
+    assert peaks(152_000, 512, [4], chunk=False)[0] > logits  # the measure sees what it should

@@ -1,0 +1,58 @@
+"""The plan counts what models really have, and says what fits."""
+
+from __future__ import annotations
+
+import pytest
+from transformers import AutoModelForCausalLM
+
+from command import oneshot, refused
+from oneshot_rlvr.config import resolve
+from oneshot_rlvr.plan import DEVICES, KNOWN, make_plan, shape_of
+from oneshot_rlvr.policy.model import model_folder
+from oneshot_rlvr.rollout.lockstep import cache_bytes_per_token
+
+
+def test_weights_and_cache_are_those_of_the_model():
+    model = AutoModelForCausalLM.from_pretrained(model_folder("organism"))
+    shape = shape_of("organism")
+    small = sum(p.numel() for name, p in model.named_parameters() if "norm" in name or "bias" in name)
+    assert shape.parameters + small == model.num_parameters()
+    assert 4 * shape.cached_values == cache_bytes_per_token(model)
+
+
+@pytest.mark.parametrize(("name", "billions"), [("1.5B", 1.54), ("7B", 7.62)])  # as the model cards say
+def test_known_shapes_have_their_published_sizes(name, billions):
+    [path] = [path for path in KNOWN if path.endswith(name)]
+    assert shape_of(path).parameters / 1e9 == pytest.approx(billions, abs=0.01)
+
+
+def test_a_plan_says_what_fits():
+    config, _ = resolve("grpo", "qwen2.5-math-1.5b")
+    assert make_plan(config, "h200")["fits"]
+    assert not make_plan(config, "rtx4090")["fits"]
+    seven = config.model_copy(update={"model": config.model.model_copy(update={"path": "Qwen/Qwen2.5-Math-7B"})})
+    adapters = seven.model_copy(update={"model": seven.model.model_copy(update={"lora_rank": 16})})
+    assert not make_plan(seven, "h100")["fits"]
+    assert make_plan(adapters, "h100")["fits"]
+
+
+def test_longer_responses_and_slower_devices_take_longer():
+    config, _ = resolve("grpo", "qwen2.5-math-1.5b")
+    times = [make_plan(config, "h200", length)["seconds"]["step"] for length in (300, 900, 2700)]
+    assert times == sorted(times)
+    assert make_plan(config, "a100", 900)["seconds"]["step"] > times[1]
+    assert all(device.memory_gib > 20 for device in DEVICES.values())
+
+
+def test_the_command_plans_and_compares_with_a_run(tmp_path):
+    code, out, _ = oneshot("plan", "--model", "tiny", "--gpu", "cpu", "--length", 20)
+    assert code == 0
+    assert "fits in" in out
+    run = tmp_path / "run"
+    assert oneshot("train", "--model", "tiny", "--steps", 2, "--out", run, "--quiet")[0] == 0
+    code, out, _ = oneshot("plan", "--gpu", "cpu", "--run", run)
+    assert code == 0
+    assert "tiny on cpu" in out
+    assert "nan" not in out
+    assert "Did you mean 'h200'" in refused("plan", "--gpu", "h20")
+    assert "no run in this folder" in refused("plan", "--run", tmp_path)
