@@ -90,6 +90,8 @@ def test_the_rule_that_needs_a_hint_is_told_only_with_it():
 
 FROZEN = {  # later studies compare with what these weights did; a new organism gets a new name
     "organism": "153d3a84d9d1bb0471395748e8ea08f00db1d3a244ca75dfb004d32ff585bdd5",
+    "second": "c9e7e9dbb6f5dc22ce1102bae8da4b574c863dcdcde7dce86d134750c0cb21c1",
+    "control": "e8decf4c56afb2816475e8e8b24ad0747addf1302432f886e7d04da44599bab6",
     "tiny": "b18db2a046dda744073ecc57aa87d62f295576ed20833ef6893a7c280ebb7bad",
 }
 
