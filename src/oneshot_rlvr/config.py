@@ -65,6 +65,12 @@ class SamplingSection(Section):
     top_k: int = Field(default=0, ge=0, description="0 keeps the whole vocabulary")
     max_prompt_tokens: int = Field(default=1024, ge=1)
     max_new_tokens: int = Field(default=3072, ge=1)
+    sampler: Literal["lockstep", "vllm"] = Field(
+        default="lockstep", description="vllm needs the extra `vllm` and a GPU"
+    )
+    vllm_memory: float = Field(
+        default=0.5, gt=0, le=1, description="share of the GPU's memory for vLLM while it samples"
+    )
     kv_cache_gib: float = Field(default=8.0, gt=0, description="memory for keys and values; more rollouts run in waves")
 
 

@@ -27,6 +27,7 @@ from oneshot_rlvr.loggers import check_loggers, open_loggers
 from oneshot_rlvr.memory import Budget, peak_gib
 from oneshot_rlvr.policy import Policy, learning_rate_factor, load_policy, make_optimizer
 from oneshot_rlvr.policy.lora import add_adapters
+from oneshot_rlvr.policy.model import model_folder
 from oneshot_rlvr.problems import Problem, encode_prompt, get_template
 from oneshot_rlvr.rollout import LockstepSampler, Prompt, Rollout, Sampler, SamplingParams
 from oneshot_rlvr.rollout.randomness import fold
@@ -91,11 +92,25 @@ def prepare(config: Config, run: RunDir, problems: Sequence[Problem], sampler: S
         problems=list(problems),
         prompts=encode_prompts(policy, problems, config),
         grader=grader,
-        sampler=sampler
-        or LockstepSampler(policy, config.sampling.kv_cache_gib, config.speed.share_histories, config.speed.compaction),
+        sampler=sampler or make_sampler(config, policy),
         budget=microbatch_budget(config, policy.device),
         done=done,
     )
+
+
+def make_sampler(config: Config, policy: Policy) -> Sampler:
+    """The run's sampler.
+
+    Raises:
+        OneshotError: vLLM is asked for and not installed.
+    """
+    sampling = config.sampling
+    if sampling.sampler == "vllm":
+        from oneshot_rlvr.rollout.vllm_sampler import VllmSampler
+
+        longest = sampling.max_prompt_tokens + sampling.max_new_tokens
+        return VllmSampler(policy, model_folder(config.model.path), longest, sampling.vllm_memory)
+    return LockstepSampler(policy, sampling.kv_cache_gib, config.speed.share_histories, config.speed.compaction)
 
 
 def make_grader(config: Config) -> Grader:
