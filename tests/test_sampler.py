@@ -11,7 +11,8 @@ import torch
 from scipy.stats import chisquare
 
 from conftest import random_policy
-from oneshot_rlvr.rollout import LockstepSampler, Prompt, SamplingParams, ScriptedSampler
+from oneshot_rlvr.rollout import LockstepSampler, Prompt, SamplingParams, ScriptedSampler, graphs
+from oneshot_rlvr.rollout.decoding import COMPACT_BELOW, SharedDecoding
 from oneshot_rlvr.rollout.draw import draw, inverse_cdf, truncate
 from oneshot_rlvr.rollout.randomness import fold, uniforms
 
@@ -55,6 +56,29 @@ def test_batch_waves_and_compaction_change_nothing(architecture):
         for ours, theirs in zip(chain(*together), chain(*other), strict=True):
             assert ours.response_ids == theirs.response_ids
             np.testing.assert_allclose(ours.logprobs, theirs.logprobs, atol=1e-6)
+
+
+@pytest.mark.parametrize("prompts", [PROMPTS[:1], PROMPTS], ids=["one prompt", "lengths differ"])
+def test_decoding_with_the_shapes_of_cuda_graphs_changes_nothing(prompts, monkeypatch):
+    """On a CPU the passes are not recorded, but they have a graph's shapes, and may read nothing of the host's."""
+
+    class Graphed(LockstepSampler):
+        def _decoding(self, prompts, rows, new_tokens):
+            decoding = SharedDecoding(self.policy.model, prompts, rows, new_tokens, COMPACT_BELOW, graphs=True)
+            shapes.append(decoding.graphs.recorded)
+            return decoding
+
+    shapes = []
+    monkeypatch.setattr(graphs, "REACH", 8)
+    policy = random_policy("qwen2", torch.float64)
+    params = SamplingParams(temperature=1.5, max_new_tokens=30, key=(3, 4))
+    expected = LockstepSampler(policy).sample(prompts, 20, params)
+    found = Graphed(policy).sample(prompts, 20, params)
+    assert len({reach for _, reach in shapes[0]}) > 2
+    assert len({slots for slots, _ in shapes[0]}) > 1
+    for ours, theirs in zip(chain(*expected), chain(*found), strict=True):
+        assert ours.response_ids == theirs.response_ids
+        np.testing.assert_allclose(ours.logprobs, theirs.logprobs, atol=1e-9)
 
 
 def test_the_key_and_the_stream_change_the_samples():

@@ -133,6 +133,7 @@ class SpeedSection(Section):
     sort_by_length: bool = Field(default=True, description="micro-batches of like length under the token budget")
     grade_once: bool = Field(default=True, description="grade identical responses once")
     share_histories: bool = Field(default=True, description="compute once what rollouts begin with in common")
+    cuda_graphs: bool = Field(default=True, description="replay a decoding step on a GPU; not where autocast is on")
 
 
 class RunSection(Section):

@@ -110,7 +110,10 @@ def make_sampler(config: Config, policy: Policy) -> Sampler:
 
         longest = sampling.max_prompt_tokens + sampling.max_new_tokens
         return VllmSampler(policy, model_folder(config.model.path), longest, sampling.vllm_memory)
-    return LockstepSampler(policy, sampling.kv_cache_gib, config.speed.share_histories, config.speed.compaction)
+    speed = config.speed
+    return LockstepSampler(
+        policy, sampling.kv_cache_gib, speed.share_histories, speed.compaction, graphs=speed.cuda_graphs
+    )
 
 
 def make_grader(config: Config) -> Grader:

@@ -1,7 +1,7 @@
 """One token at a time for the distinct histories of a wave, each in a slot of a key-value cache.
 
-`SharedDecoding` keeps keys and values in one preallocated rectangle and encodes each prompt once; `PlainDecoding` is
-for models whose attention is not plain and full: one prompt, the model's own cache.
+`SharedDecoding` keeps keys and values in one preallocated rectangle (`cache.py`) and encodes each prompt once;
+`PlainDecoding` is for models whose attention is not plain and full: one prompt, the model's own cache.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from typing import Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn.functional import scaled_dot_product_attention
 from transformers import PreTrainedModel
 
 from oneshot_rlvr.rollout.attention import Capture, active, hidden_states, output_layer
+from oneshot_rlvr.rollout.cache import OnePrompt, Rectangle
+from oneshot_rlvr.rollout.graphs import GraphedForward
 
 Integers = NDArray[np.int64]
 COMPACT_BELOW = 0.75  # live slots, as a fraction of the slots that are computed
@@ -53,10 +54,19 @@ def place(parents_N: Integers, slots: int, compact_below: float, capacity: int) 
 
 
 class SharedDecoding:
-    """See the module's text. `capacity` slots have room for a prompt and `new_tokens` each."""
+    """See the module's text. `capacity` slots have room for a prompt and `new_tokens` each.
+
+    With `graphs` the forward passes have few different shapes and, on a GPU, are replayed as CUDA graphs.
+    """
 
     def __init__(
-        self, model: PreTrainedModel, prompts: Sequence[tuple[int, ...]], capacity: int, new_tokens: int, compact: float
+        self,
+        model: PreTrainedModel,
+        prompts: Sequence[tuple[int, ...]],
+        capacity: int,
+        new_tokens: int,
+        compact: float,
+        graphs: bool = False,
     ) -> None:
         self.model, self.head, self.compact, self.capacity = model, output_layer(model), compact, capacity
         self.device = next(model.parameters()).device
@@ -71,7 +81,8 @@ class SharedDecoding:
         self.positions = lengths_P.new_zeros(capacity)
         self.positions[:count] = lengths_P
         kind = OnePrompt if count == 1 else Rectangle
-        self.cache = kind(prefix, lengths_P, capacity, new_tokens)
+        self.cache = kind(prefix, lengths_P, capacity, new_tokens, fixed_shapes=graphs)
+        self.graphs = GraphedForward(model, self.cache, capacity) if graphs else None
 
     def advance(self, parents_N: Integers, tokens_N: Integers) -> Integers:
         """See `Decoding.advance`."""
@@ -84,92 +95,17 @@ class SharedDecoding:
         self.slots = len(placed_N) if moved else max(self.slots, int(placed_N.max()) + 1)
         tokens_S = np.zeros(self.slots, dtype=np.int64)  # a free slot computes something that nobody reads
         tokens_S[placed_N] = tokens_N
-        self.cache.slots = self.slots
-        with active(self.cache):
-            hidden_S1H = hidden_states(
-                self.model, torch.from_numpy(tokens_S).to(self.device)[:, None], self.positions[: self.slots, None]
-            )
-        self.cache.used += 1
+        tokens_S1 = torch.from_numpy(tokens_S).to(self.device)[:, None]
+        if self.graphs is not None:
+            self.logits_SV = self.graphs(tokens_S1, self.positions)
+        else:
+            self.cache.slots = self.slots
+            with active(self.cache):
+                hidden_S1H = hidden_states(self.model, tokens_S1, self.positions[: self.slots, None])
+            self.logits_SV = self.head(hidden_S1H[:, 0])
+        self.cache.written()
         self.positions += 1
-        self.logits_SV = self.head(hidden_S1H[:, 0])
         return placed_N
-
-
-class Rectangle:
-    """Preallocated keys and values of `capacity` slots: all slots write place `used` and read up to it.
-
-    No `torch.cat` a step. The first slots hold the prompts of `prefix`, padded on the right; the gap is masked.
-    """
-
-    def __init__(self, prefix: Capture, lengths_P: torch.Tensor, capacity: int, new_tokens: int) -> None:
-        width = prefix.keys[0].shape[2]
-        self.used, self.slots = width, len(lengths_P)
-        self.keys = [self._allocate(tensor, capacity, new_tokens) for tensor in prefix.keys]
-        self.values = [self._allocate(tensor, capacity, new_tokens) for tensor in prefix.values]
-        self.mask = None
-        if bool((lengths_P != width).any()):
-            places = torch.arange(width + new_tokens, device=lengths_P.device)
-            self.mask = torch.zeros(capacity, 1, 1, width + new_tokens, dtype=torch.bool, device=lengths_P.device)
-            self.mask[: self.slots, 0, 0] = (places < lengths_P[:, None]) | (places >= width)
-
-    @staticmethod
-    def _allocate(prefix: torch.Tensor, capacity: int, new_tokens: int) -> torch.Tensor:
-        count, heads, width, size = prefix.shape
-        rectangle = prefix.new_empty(capacity, heads, width + new_tokens, size)
-        rectangle[:count, :, :width] = prefix
-        return rectangle
-
-    def copy(self, sources: torch.Tensor, targets: torch.Tensor) -> None:
-        """Give the slots `targets` the histories of the slots `sources`."""
-        for tensor in (*self.keys, *self.values):
-            tensor[targets, :, : self.used] = tensor[sources, :, : self.used]
-        if self.mask is not None:
-            self.mask[targets] = self.mask[sources]
-
-    def _written(self, layer: int, key: torch.Tensor, value: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The live slots' keys and values with the new ones."""
-        keys, values = self.keys[layer][: self.slots], self.values[layer][: self.slots]
-        keys[:, :, self.used], values[:, :, self.used] = key[:, :, 0], value[:, :, 0]
-        return keys[:, :, : self.used + 1], values[:, :, : self.used + 1]
-
-    def attend(
-        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None
-    ) -> torch.Tensor:
-        """See `KeyValues.attend`; T is 1. Query heads that share a key head are its query positions: no copies."""
-        keys, values = self._written(layer, key, value)
-        slots, heads, _, size = query.shape
-        grouped = query.view(slots, keys.shape[1], heads // keys.shape[1], size)
-        mask = None if self.mask is None else self.mask[:slots, ..., : keys.shape[2]]
-        output = scaled_dot_product_attention(grouped, keys, values, attn_mask=mask, scale=scale)
-        return output.reshape(slots, heads, 1, size)
-
-
-class OnePrompt(Rectangle):
-    """A rectangle for responses alone: all attend to one prompt, whose keys and values are read once for all."""
-
-    def __init__(self, prefix: Capture, lengths_P: torch.Tensor, capacity: int, new_tokens: int) -> None:
-        self.prompt = list(zip(prefix.keys, prefix.values, strict=True))
-        nothing = Capture()
-        nothing.keys = [tensor[:, :, :0] for tensor in prefix.keys]
-        nothing.values = [tensor[:, :, :0] for tensor in prefix.values]
-        super().__init__(nothing, torch.zeros_like(lengths_P), capacity, new_tokens)
-
-    def attend(
-        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float | None
-    ) -> torch.Tensor:
-        """See `KeyValues.attend`: one softmax over the prompt's scores, [Hkv, S g, L], and the response's own."""
-        keys, values = self._written(layer, key, value)
-        prompt_keys, prompt_values = (tensor[0] for tensor in self.prompt[layer])
-        (slots, own, _, size), heads = keys.shape, query.shape[1]
-        grouped = query.view(slots, own, heads // own, size) * (size**-0.5 if scale is None else scale)
-        by_head = grouped.transpose(0, 1).reshape(own, -1, size)
-        to_prompt = (by_head @ prompt_keys.transpose(1, 2)).view(own, slots, heads // own, -1).transpose(0, 1)
-        scores = torch.cat([to_prompt, grouped @ keys.transpose(2, 3)], -1)
-        weights = scores.float().softmax(-1).to(query.dtype)
-        length = prompt_keys.shape[1]
-        from_prompt = weights[..., :length].transpose(0, 1).reshape(own, -1, length) @ prompt_values
-        output = from_prompt.view(own, slots, -1, size).transpose(0, 1) + weights[..., length:] @ values
-        return output.reshape(slots, heads, 1, size)
 
 
 class PlainDecoding:

@@ -37,16 +37,21 @@ class SamplingPolicy(Protocol):
 class LockstepSampler:
     """Samples from a policy in this process; see the module's text.
 
-    `kv_cache_gib` bounds a wave's keys and values; `share_histories` and `compact` are there to be switched off by
-    benchmarks and tests.
+    `kv_cache_gib` bounds a wave's keys and values; `share_histories`, `compact` and `graphs` (CUDA graphs, on a GPU and
+    where nothing is cast) are there to be switched off by benchmarks and tests.
     """
 
     def __init__(
-        self, policy: SamplingPolicy, kv_cache_gib: float = 8.0, share_histories: bool = True, compact: bool = True
+        self,
+        policy: SamplingPolicy,
+        kv_cache_gib: float = 8.0,
+        share_histories: bool = True,
+        compact: bool = True,
+        graphs: bool = True,
     ) -> None:
         self.policy = policy
         self.kv_cache = Budget(kv_cache_gib, 2**-20, "the memory for keys and values", "sampling.kv_cache_gib")
-        self.share_histories, self.compact = share_histories, compact
+        self.share_histories, self.compact, self.graphs = share_histories, compact, graphs
 
     def update(self, policy: SamplingPolicy) -> None:
         """Sample from these weights from now on (the trainer's own, so that nothing is copied)."""
@@ -127,7 +132,9 @@ class LockstepSampler:
     def _decoding(self, prompts: list[tuple[int, ...]], rows: int, new_tokens: int) -> Decoding:
         compact = COMPACT_BELOW if self.compact else -1.0
         if self.policy.shared_prefix:
-            return SharedDecoding(self.policy.model, prompts, rows, new_tokens, compact)
+            on_gpu = next(self.policy.model.parameters()).device.type == "cuda"
+            graphs = self.graphs and on_gpu and not torch.is_autocast_enabled("cuda")
+            return SharedDecoding(self.policy.model, prompts, rows, new_tokens, compact, graphs)
         return PlainDecoding(self.policy.model, prompts[0], compact)
 
     def _histories(self, slots: Integers, tokens: Integers) -> tuple[Integers, Integers, Integers]:
