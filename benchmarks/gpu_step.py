@@ -152,7 +152,7 @@ def whole_step(
     sample_s = seconds(lambda: sampled.extend(sampler.sample([Prompt("p", PROMPT, 0)], rows, params)))
     batch = StepBatch.of(sampled, torch.randn(1, rows))
     update_s = seconds(lambda: update(policy, optimizer, batch, config))
-    allocated = torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else float("nan")
+    allocated = torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else None
     return {"rollouts": rows, "tokens": tokens, "sample_s": sample_s, "update_s": update_s, "peak_mib": allocated}
 
 
