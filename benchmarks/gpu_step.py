@@ -145,7 +145,7 @@ def training(
 
 def whole_step(
     policy: Policy, optimizer: torch.optim.Optimizer, config: Config, rows: int, tokens: int
-) -> dict[str, float]:
+) -> dict[str, float | None]:
     """Sampling in waves, then the update on what was sampled."""
     sampler = LockstepSampler(policy, config.sampling.kv_cache_gib)
     params, sampled = SamplingParams(temperature=1.0, max_new_tokens=tokens), []

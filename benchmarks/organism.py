@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 
 from oneshot_rlvr.config import resolve
-from oneshot_rlvr.evaluation import Evaluator, Protocol
+from oneshot_rlvr.evaluation import Evaluator, Protocol, Sampling
 from oneshot_rlvr.evaluation.checkpoints import Checkpoint, checkpoints_of
-from oneshot_rlvr.evaluation.evaluate import rates_of
 from oneshot_rlvr.evaluation.runs import best_checkpoint
+from oneshot_rlvr.evaluation.scoring import rates_of
+from oneshot_rlvr.evaluation.statistics import interval_over_seeds
 from oneshot_rlvr.policy import load_policy
 from oneshot_rlvr.problems import find_problems, get_template
 from oneshot_rlvr.problems.catalogue import organism_suites
@@ -55,25 +56,18 @@ def trained(folder: Path, model: str, seed: int, settings: list[str]) -> RunDir:
 
 def rates(evaluator: Evaluator, checkpoint: Checkpoint) -> Rates:
     """Each problem's share of correct responses, by suite."""
-    rows = evaluator.rows(checkpoint.content_hash, lambda: load_policy(checkpoint.section))
-    return {suite: rates_of(found, "samples") for suite, found in rows.items()}
+    evaluator.sample(checkpoint.content_hash, lambda: load_policy(checkpoint.section))
+    with evaluator.grader() as grader:
+        return {suite: rates_of(found) for suite, found in evaluator.rows(checkpoint.content_hash, grader).items()}
 
 
 def average(found: Rates) -> float:
     return 100 * float(np.mean([np.mean(values) for values in found.values()]))
 
 
-def interval(by_seed: list[Rates], minus: list[Rates] | None = None, resamples: int = 2000) -> list[float]:
-    """95 % interval of the average over suites and seeds, or of a paired difference: both are resampled."""
-    random, draws = np.random.default_rng(0), []
-    table = {suite: np.array([seed[suite] for seed in by_seed]) for suite in by_seed[0]}
-    if minus is not None:
-        table = {suite: values - np.array([seed[suite] for seed in minus]) for suite, values in table.items()}
-    for _ in range(resamples):
-        seeds = random.integers(0, len(by_seed), len(by_seed))
-        means = [v[seeds][:, random.integers(0, v.shape[1], v.shape[1])].mean() for v in table.values()]
-        draws.append(100 * float(np.mean(means)))
-    return [round(float(bound), 2) for bound in np.percentile(draws, [2.5, 97.5])]
+def interval(by_seed: list[Rates], minus: list[Rates] | None = None) -> list[float]:
+    """In points: see `interval_over_seeds`."""
+    return [round(100 * end, 2) for end in interval_over_seeds(by_seed, minus)]
 
 
 def one_seed(model: str, folder: Path, seed: int, asked: Evaluator) -> dict[str, Any]:
@@ -140,7 +134,7 @@ def main() -> None:
     evaluator = Evaluator(
         suites={name: find_problems(name)[: options.limit] for name in organism_suites()},
         template=get_template(config.model.template),
-        protocol=Protocol(max_new_tokens=config.sampling.max_new_tokens, greedy=False),
+        protocol=Protocol(sampling=Sampling(greedy=False), max_new_tokens=config.sampling.max_new_tokens),
         folder=options.runs / "eval",
         kv_cache_gib=config.sampling.kv_cache_gib,
     )

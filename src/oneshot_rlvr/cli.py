@@ -5,10 +5,8 @@ Exit codes: 0 done, 2 the user's mistake (one line, no traceback), 130 interrupt
 
 from __future__ import annotations
 
-import functools
 import json
 import os
-import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
@@ -18,9 +16,10 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
+from oneshot_rlvr.cli_eval import eval_app
 from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.terminal import Mode, Quiet, Settings, ended_well, plain
 
 app = typer.Typer(
     help="Train a reasoning model with reinforcement learning on one example, and find out why it works.",
@@ -29,30 +28,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Settings = Annotated[
-    list[str] | None, typer.Option("--set", help="Override a configuration key, e.g. --set run.steps=50.")
-]
-Mode = Annotated[str, typer.Option(help="Grading rules: default, released, qwen-eval or gsm8k-strict.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Plain lines instead of progress bars.")]
+app.add_typer(eval_app, name="eval")
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
-    """Register a command whose mistakes and interruptions end as the module's text says."""
-
-    @functools.wraps(function)
-    def wrapped(*args: Any, **kwargs: Any) -> None:
-        from oneshot_rlvr.train import Interrupted
-
-        try:
-            function(*args, **kwargs)
-        except OneshotError as error:
-            print(f"oneshot: error: {error}", file=sys.stderr)
-            raise typer.Exit(2) from None
-        except (Interrupted, KeyboardInterrupt) as stop:
-            print(f"oneshot: {str(stop) or 'interrupted; finished work is kept'}", file=sys.stderr)
-            raise typer.Exit(130) from None
-
-    return app.command()(wrapped)
+    """Register a command."""
+    return app.command()(ended_well(function))
 
 
 @command
@@ -137,60 +118,6 @@ def _new_folder(recipe: str, model: str) -> Path:
 
 
 @command
-def eval(
-    target: Annotated[
-        str, typer.Argument(metavar="MODEL_OR_RUN", help="Run folder, checkpoint, model folder, profile or name.")
-    ],
-    suite: Annotated[
-        list[str] | None, typer.Option(help="organism (its six suites), a named set, or a problem file; repeatable.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option(help="Where scores and transcripts go.")] = None,
-    every: Annotated[int, typer.Option(min=1, help="Of a run: every k-th checkpoint, and the last.")] = 1,
-    samples: Annotated[int, typer.Option(min=1, help="k of avg@k.")] = 8,
-    temperature: Annotated[float, typer.Option(min=0.01)] = 0.6,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first problems of each suite.")] = None,
-    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="By default as the model is configured.")] = None,
-    mode: Mode = "default",
-    fallback: Annotated[bool, typer.Option(help="Without a box, take 'the answer is', then the last number.")] = False,
-    settings: Settings = None,
-    quiet: Quiet = False,
-) -> None:
-    """Accuracy of a model, or of a run's checkpoints: greedy and avg@k, with 95 % intervals."""
-    from oneshot_rlvr.evaluation import Protocol
-    from oneshot_rlvr.evaluation.target import evaluate_target
-    from oneshot_rlvr.progress import Reporter
-
-    protocol = Protocol(samples=samples, temperature=temperature, max_new_tokens=max_new_tokens or 0)
-    with Reporter(quiet).task("Evaluating", 1) as task:
-        result = evaluate_target(
-            target, suite or ["organism"], protocol, out, every, limit, settings or [], task.update, mode, fallback
-        )
-    metric, suites = f"avg@{samples}", [name for name in next(iter(result.scores.values())) if name != "average"]
-    table = Table(title=f"{metric} at temperature {temperature} in %")
-    for heading in (
-        "checkpoint",
-        "average",
-        "95 % interval",
-        "greedy",
-        *(s.removeprefix("organism:") for s in suites),
-    ):
-        table.add_column(_plain(heading), justify="left" if heading == "checkpoint" else "right")
-    for name, scores in result.scores.items():
-        average = scores["average"]
-        cells = [average[metric], average["greedy"], *(scores[suite][metric] for suite in suites)]
-        shown = [f"{cell:.1f}" for cell in cells]
-        shown.insert(1, "{:.1f} to {:.1f}".format(*average["interval"]))
-        table.add_row(_plain(f"{name} *" if name == result.best else name), *shown)
-    Console().print(table)
-    if result.best:
-        print(f"* chosen on the validation problems: {result.best}")
-    too_long = next(iter(result.scores.values()))
-    if dropped := sum(score.get("prompt_too_long", 0) for score in too_long.values()):
-        print(f"{dropped} prompts left no room for a response and count as wrong")
-    print(f"Scores: {result.out / 'scores.json'}")
-
-
-@command
 def select(
     source: Annotated[
         Path, typer.Argument(metavar="RUN_OR_HISTORY", help="A run on a pool, or a JSON accuracy history.")
@@ -207,7 +134,7 @@ def select(
     for heading in ("pi", "problem", "std", "mean", "visits"):
         table.add_column(heading, justify="right")
     for row in ranking[:top]:
-        table.add_row(str(row.rank), _plain(row.problem_id), f"{row.std:.4f}", f"{row.mean:.3f}", str(row.visits))
+        table.add_row(str(row.rank), plain(row.problem_id), f"{row.std:.4f}", f"{row.mean:.3f}", str(row.visits))
     Console().print(table)
     if out is not None:
         write_atomically(out, json.dumps([asdict(row) for row in ranking], indent=1) + "\n")
@@ -232,15 +159,10 @@ def problems(
     print(f"{len(found)} problems")
     table = Table("id", "question", "answer")
     for problem in found[:limit]:
-        table.add_row(*(_plain(text) for text in (problem.id, problem.question, problem.answer)))
+        table.add_row(*(plain(text) for text in (problem.id, problem.question, problem.answer)))
     Console().print(table)
     for line in summary(audit_golds(found), len(found)):
-        print(_plain(f"Note: {line}"))
-
-
-def _plain(text: str) -> Text:
-    """Anybody's text for the terminal: no markup, no control characters."""
-    return Text("".join(c for c in text if c.isprintable() or c == "\n"))
+        print(plain(f"Note: {line}"))
 
 
 @command
@@ -282,7 +204,7 @@ def grade(
     table = Table("row", "gold", f"{mode} found", mode, f"{versus} found", versus, title=f"{len(found)} disagreements")
     for number, a, b in found[:limit]:
         cells = (str(a["gold"]), str(a["extracted"]), a["outcome"], str(b["extracted"]), b["outcome"])
-        table.add_row(str(number), *(_plain(cell[:60]) for cell in cells))
+        table.add_row(str(number), *(plain(cell[:60]) for cell in cells))
     console.print(table)
 
 

@@ -117,7 +117,7 @@ class Demo:
             return evaluate_checkpoints(checkpoints, self.evaluator, out, on_unit)
 
     def _row(self, scores: dict[str, Any]) -> dict[str, Any]:
-        metric = f"avg@{self.evaluator.protocol.samples}"
+        metric = f"avg@{self.evaluator.protocol.sampling.samples}"
         suites = {name.removeprefix("organism:"): score[metric] for name, score in scores.items() if name != "average"}
         average = scores["average"]
         return {

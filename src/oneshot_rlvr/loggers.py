@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from oneshot_rlvr.config import Config
-from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.errors import OneshotError, nearest
 
 Log = Callable[[int, dict[str, float]], None]
 
@@ -19,13 +19,29 @@ PROJECT = "oneshot-rlvr"
 NEEDS = {"tensorboard": "torch.utils.tensorboard", "wandb": "wandb", "trackio": "trackio"}
 
 
-def check_loggers(config: Config) -> None:
-    """Find out before a run starts that a tracker is missing.
+@dataclass(frozen=True)
+class Target:
+    """Where metrics go: a folder, the name under which trackers show them, what they are about, how far it is done.
+
+    What has the same `identity` goes on in the same place.
+    """
+
+    folder: Path
+    name: str
+    identity: str
+    record: dict[str, Any]
+    done: int = 0
+
+
+def check_loggers(names: Sequence[str]) -> None:
+    """Find out before long work starts that a tracker is missing.
 
     Raises:
-        OneshotError: a tracker that is asked for is not installed.
+        OneshotError: a tracker that is asked for is unknown or not installed.
     """
-    for name in config.run.loggers:
+    for name in names:
+        if name not in NEEDS:
+            raise OneshotError(f"unknown tracker {name!r}", fix=nearest(name, list(NEEDS)))
         _import(name, NEEDS[name])
 
 
@@ -33,14 +49,12 @@ def _import(extra: str, module: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise OneshotError(
-            f"{extra} is not installed", where="run.loggers", fix=f"pip install 'oneshot-rlvr[{extra}]'."
-        ) from error
+        raise OneshotError(f"{extra} is not installed", fix=f"pip install 'oneshot-rlvr[{extra}]'.") from error
 
 
-def _tensorboard(config: Config, folder: Path, done: int, stack: ExitStack) -> Log:
+def _tensorboard(target: Target, stack: ExitStack) -> Log:
     writer = _import("tensorboard", NEEDS["tensorboard"]).SummaryWriter(
-        str(folder / "tensorboard"), purge_step=done + 1
+        str(target.folder / "tensorboard"), purge_step=target.done + 1
     )
     stack.callback(writer.close)
 
@@ -51,17 +65,17 @@ def _tensorboard(config: Config, folder: Path, done: int, stack: ExitStack) -> L
     return log
 
 
-def _wandb(config: Config, folder: Path, done: int, stack: ExitStack) -> Log:
+def _wandb(target: Target, stack: ExitStack) -> Log:
     module = _import("wandb", NEEDS["wandb"])
-    identity = hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:16]  # a resumed run goes on under its id
-    module.init(project=PROJECT, name=folder.name, id=identity, resume="allow", config=config.model_dump(mode="json"))
+    identity = hashlib.sha256(target.identity.encode()).hexdigest()[:16]
+    module.init(project=PROJECT, name=target.name, id=identity, resume="allow", config=target.record)
     stack.callback(module.finish)
     return lambda step, metrics: module.log(metrics, step=step)
 
 
-def _trackio(config: Config, folder: Path, done: int, stack: ExitStack) -> Log:
+def _trackio(target: Target, stack: ExitStack) -> Log:
     module = _import("trackio", NEEDS["trackio"])
-    module.init(project=PROJECT, name=folder.name, resume="allow", config=config.model_dump(mode="json"))
+    module.init(project=PROJECT, name=target.name, resume="allow", config=target.record)
     stack.callback(module.finish)
     return lambda step, metrics: module.log(metrics, step=step)
 
@@ -70,10 +84,10 @@ LOGGERS = {"tensorboard": _tensorboard, "wandb": _wandb, "trackio": _trackio}
 
 
 @contextmanager
-def open_loggers(config: Config, folder: Path, done: int) -> Iterator[Log]:
-    """A function that sends one step's metrics to every configured tracker; `done` steps were sent before."""
+def open_loggers(names: Sequence[str], target: Target) -> Iterator[Log]:
+    """A function that sends one step's metrics to every named tracker."""
     with ExitStack() as stack:
-        logs = [LOGGERS[name](config, folder, done, stack) for name in config.run.loggers]
+        logs = [LOGGERS[name](target, stack) for name in names]
 
         def log(step: int, metrics: dict[str, float]) -> None:
             for each in logs:

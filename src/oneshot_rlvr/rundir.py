@@ -144,8 +144,8 @@ def step_name(step: int) -> str:
 
 
 def step_of(name: str) -> int:
-    """The step that `step_name` spelt."""
-    return 0 if name == "base" else int(name.removeprefix("step_"))
+    """The step that `step_name` spelt; `base@boxed`, the base under another template, is step 0 too."""
+    return 0 if name.startswith("base") else int(name.removeprefix("step_"))
 
 
 class RunDir:

@@ -14,7 +14,7 @@ import torch
 
 from oneshot_rlvr.config import Config
 from oneshot_rlvr.errors import OneshotError
-from oneshot_rlvr.evaluation import Protocol, make_validator
+from oneshot_rlvr.evaluation import Sampling, make_validator
 from oneshot_rlvr.evaluation.checkpoints import run_config
 from oneshot_rlvr.grading.audit import audit_golds, summary
 from oneshot_rlvr.problems import Problem, find_problems, get_template, load_problems, to_jsonl
@@ -115,11 +115,11 @@ def resume(run: RunDir, steps: int | None = None, on_step: OnStep | None = None)
 def _validator(config: Config) -> Callable[..., Metrics] | None:
     if not config.run.validation or not config.run.validate_every:
         return None
-    protocol = Protocol(
+    sampling = Sampling(
         samples=config.run.validation_samples, max_new_tokens=config.sampling.max_new_tokens, greedy=False
     )
     problems, template = find_problems(config.run.validation), get_template(config.model.template)
-    return make_validator(problems, template, protocol, config.sampling.kv_cache_gib, config.grading.mode)
+    return make_validator(problems, template, sampling, config.sampling.kv_cache_gib, config.grading.mode)
 
 
 def write_config(run: RunDir, config: Config, sources: Mapping[str, str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from oneshot_rlvr.problems import Problem
 from oneshot_rlvr.problems.answers import last_boxed
 from oneshot_rlvr.rollout import Rollout
 
-REFLECTION = re.compile(r"re-?(?:think|check|calculat)", re.IGNORECASE)  # the paper's three words
+REFLECTION_WORDS = ("rethink", "recheck", "recalculate")  # the paper's
 
 Grid = Sequence[Sequence[Any]]
 
@@ -24,9 +25,23 @@ def as_response(rollout: Rollout) -> Response:
     return Response(rollout.text, rollout.finish, len(rollout.response_ids))
 
 
+@lru_cache
+def _pattern(words: tuple[str, ...]) -> re.Pattern[str]:
+    stems = [
+        re.escape(word.removesuffix("e")).replace("re", "re-?", 1) if word.startswith("re") else re.escape(word)
+        for word in words
+    ]
+    return re.compile("|".join(stems), re.IGNORECASE)
+
+
+def reflection_pattern(words: Sequence[str] = REFLECTION_WORDS) -> re.Pattern[str]:
+    """Finds any of the words in any case: their other forms too (rechecking, recalculated), and re-check."""
+    return _pattern(tuple(words))
+
+
 def reflects(text: str) -> bool:
     """Whether a response says that it rethinks, rechecks or recalculates."""
-    return REFLECTION.search(text) is not None
+    return reflection_pattern().search(text) is not None
 
 
 def boxes(text: str) -> bool:

@@ -23,7 +23,7 @@ from oneshot_rlvr.checkpoint import load_checkpoint, save_checkpoint
 from oneshot_rlvr.config import Config
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.grading import Grade, Grader, get_reward
-from oneshot_rlvr.loggers import check_loggers, open_loggers
+from oneshot_rlvr.loggers import Target, check_loggers, open_loggers
 from oneshot_rlvr.memory import Budget, peak_gib
 from oneshot_rlvr.policy import Policy, learning_rate_factor, load_policy, make_optimizer
 from oneshot_rlvr.policy.lora import add_adapters
@@ -66,7 +66,7 @@ def prepare(config: Config, run: RunDir, problems: Sequence[Problem], sampler: S
     Raises:
         OneshotError: a model, problem or checkpoint that cannot be used; nothing has been trained then.
     """
-    check_loggers(config)
+    check_loggers(config.run.loggers)
     grader = make_grader(config)
     done = run.resumable_step()
     if done:
@@ -172,7 +172,8 @@ def train(
     """
     config, run, steps = trainer.config, trainer.run, trainer.config.run.steps
     run.cut_after(trainer.done)
-    with trainer.grader, open_loggers(config, run.path, trainer.done) as log, stop_requested() as stopping:
+    target = Target(run.path, run.path.name, str(run.path.resolve()), config.model_dump(mode="json"), trainer.done)
+    with trainer.grader, open_loggers(config.run.loggers, target) as log, stop_requested() as stopping:
         for step in range(trainer.done + 1, steps + 1):
             started = time.perf_counter()
             problems_P, rollouts_PG = sample_step(trainer, step)

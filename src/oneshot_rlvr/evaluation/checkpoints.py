@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from oneshot_rlvr.config import Config, ModelSection
@@ -16,11 +16,12 @@ NO_INFLUENCE = {"README.md", "manifest.json", "pretraining.json"}
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One model to evaluate. Step 0 is the base."""
+    """One model to evaluate, asked with another template than the evaluation's if one is named. Step 0 is the base."""
 
     name: str
     step: int
     section: ModelSection
+    template: str | None = None
 
     @property
     def content_hash(self) -> str:
@@ -31,6 +32,10 @@ class Checkpoint:
         files = (path for path in folder.iterdir() if path.is_file() and path.name not in NO_INFLUENCE)
         sums = sorted(f"{path.name}:{checksum(path)}" for path in files)
         return json.dumps([*sums, self.section.dtype, self.section.autocast])
+
+    def asked_with(self, template: str) -> Checkpoint:
+        """The same model under another template; `base@boxed`, say."""
+        return replace(self, name=f"{self.name}@{template}", template=template)
 
 
 def run_config(run: RunDir) -> Config:

@@ -1,38 +1,145 @@
-"""95 % intervals of accuracies. Problems are what is resampled: the samples of one problem are not independent."""
+"""95 % intervals and paired tests. Problems are what is resampled: the samples of one problem are not independent.
+
+Rates are per-problem shares of correct responses in [0, 1]; a suite is the list of its problems' rates.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
-from scipy.stats import binomtest
+from numpy.typing import NDArray
+from scipy.stats import norm, t
 
 RESAMPLES = 2000
+ENOUGH = 20.0  # problems' worth of successes, and of failures, from which the bootstrap covers: results/intervals.json
+FEW = 6.0  # below this many, samples of one problem are taken for one: their variance cannot be judged
+Z = float(norm.ppf(0.975))
+
+Suites = Sequence[Sequence[float]]
+Interval = tuple[float, float]
 
 
-def mean_interval(rates: Sequence[float], seed: int = 0) -> tuple[float, float]:
-    """Interval of the mean of per-problem rates in [0, 1]: percentile bootstrap over problems.
+@dataclass(frozen=True)
+class Difference:
+    """b - a in the same problems: the mean over suites, its 95 % interval, and the p-value of no difference."""
 
-    When every problem has the same rate the bootstrap is blind; then Wilson's interval for that many problems.
-    """
-    if len(set(rates)) == 1:
-        return _wilson(rates)
+    value: float
+    interval: Interval
+    p_value: float
+
+
+def mean_interval(rates: Sequence[float], seed: int = 0) -> Interval:
+    """Interval of the mean rate: percentile bootstrap, or Wilson's where problems or the rate are small."""
     return average_interval([rates], seed)
 
 
-def average_interval(suites: Sequence[Sequence[float]], seed: int = 0) -> tuple[float, float]:
-    """Interval of the mean over suites of each suite's mean rate: problems are resampled within each suite."""
+def average_interval(suites: Suites, seed: int = 0) -> Interval:
+    """Interval of the mean over suites of each suite's mean rate; problems are resampled within each suite.
+
+    If some suite is too small, or too near 0 or 1, for the bootstrap: Wilson's interval of each, combined as the
+    variances of a mean are (MOVER; Zou & Donner 2008, doi:10.1002/sim.3095).
+    """
+    arrays = [np.asarray(suite, dtype=float) for suite in suites]
+    if all(_enough(rates) for rates in arrays):
+        means = sum(_resampled(rates, seed + i) for i, rates in enumerate(arrays)) / len(arrays)
+        low, high = np.percentile(means, [2.5, 97.5])
+        return float(low), float(high)
+    centre = float(np.mean([rates.mean() for rates in arrays]))
+    ends = [(rates.mean(), *wilson(rates)) for rates in arrays]
+    below = math.sqrt(sum((mean - low) ** 2 for mean, low, _ in ends)) / len(ends)
+    above = math.sqrt(sum((high - mean) ** 2 for mean, _, high in ends)) / len(ends)
+    return max(0.0, centre - below), min(1.0, centre + above)
+
+
+def wilson(rates: NDArray[np.float64]) -> Interval:
+    """Wilson's score interval for the mean of rates, of as many independent responses as would vary like them.
+
+    That number is p (1 - p) over the variance of the mean, with Student's quantile for its own uncertainty (as Korn &
+    Graubard 1998 do for surveys); it is not above the number of problems where there are too few successes or failures.
+    """
+    count, p = len(rates), float(rates.mean())
+    variance = float(rates.var(ddof=1)) / count if count > 1 else 0.0
+    size = count if variance == 0 else p * (1 - p) / variance
+    if _successes(rates) < FEW:
+        size = min(size, count)
+    if count > 1:
+        size *= (Z / float(t.ppf(0.975, count - 1))) ** 2
+    middle, scale = p + Z * Z / (2 * size), 1 + Z * Z / size
+    half = Z * math.sqrt(p * (1 - p) / size + Z * Z / (4 * size * size))
+    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
+
+
+def paired_difference(a: Suites, b: Suites, seed: int = 0) -> Difference:
+    """How much better b is than a on the same problems, by suite and averaged.
+
+    The interval is a bootstrap of the differences; the p-value a sign-flip permutation test (exact under the null
+    that a and b are exchangeable on every problem; with one response each it is McNemar's test), two-sided.
+    """
+    differences = [np.subtract(y, x, dtype=float) for x, y in zip(a, b, strict=True)]
+    value = float(np.mean([d.mean() for d in differences]))
+    means = sum(_resampled(d, seed + i) for i, d in enumerate(differences)) / len(differences)
+    low, high = np.percentile(means, [2.5, 97.5])
     random = np.random.default_rng(seed)
-    total = np.zeros(RESAMPLES)
-    for suite in suites:
-        rates = np.asarray(suite, dtype=float)
-        total += rates[random.integers(0, len(rates), (RESAMPLES, len(rates)))].mean(1)
-    if len({rate for suite in suites for rate in suite}) == 1:
-        return _wilson([rate for suite in suites for rate in suite])
-    low, high = np.percentile(total / len(suites), [2.5, 97.5])
+    weighted = np.concatenate([d / len(d) / len(differences) for d in differences])
+    moved = weighted[weighted != 0]
+    flips = random.integers(0, 2, (10 * RESAMPLES, len(moved)), dtype=np.int8) * 2 - 1
+    as_far = np.abs(flips @ moved) >= abs(value) - 1e-12
+    return Difference(value, (float(low), float(high)), (1 + int(as_far.sum())) / (1 + len(flips)))
+
+
+def interval_over_seeds(
+    by_seed: Sequence[Mapping[str, Sequence[float]]],
+    minus: Sequence[Mapping[str, Sequence[float]]] | None = None,
+    resamples: int = RESAMPLES,
+) -> Interval:
+    """Interval of the mean over seeds and suites, or of a paired difference: seeds and problems are both resampled.
+
+    `by_seed` maps suites to the same problems' rates, one mapping a training seed.
+    """
+    table = {suite: np.array([seed[suite] for seed in by_seed]) for suite in by_seed[0]}
+    if minus is not None:
+        table = {suite: values - np.array([seed[suite] for seed in minus]) for suite, values in table.items()}
+    random, draws = np.random.default_rng(0), []
+    for _ in range(resamples):
+        seeds = random.integers(0, len(by_seed), len(by_seed))
+        means = [v[seeds][:, random.integers(0, v.shape[1], v.shape[1])].mean() for v in table.values()]
+        draws.append(float(np.mean(means)))
+    low, high = np.percentile(draws, [2.5, 97.5])
     return float(low), float(high)
 
 
-def _wilson(rates: Sequence[float]) -> tuple[float, float]:
-    interval = binomtest(round(sum(rates)), len(rates)).proportion_ci(method="wilson")
-    return float(interval.low), float(interval.high)
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's adjustment: comparing this to 0.05 keeps the chance of any false positive at 5 %."""
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted, worst = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(order):
+        worst = max(worst, min(1.0, (len(p_values) - rank) * p_values[i]))
+        adjusted[i] = worst
+    return adjusted
+
+
+def _successes(rates: NDArray[np.float64]) -> float:
+    """Problems' worth of successes or of failures, whichever are fewer, after two of each are added."""
+    count = len(rates)
+    p = (float(rates.sum()) + 2) / (count + 4)
+    return count * min(p, 1 - p)
+
+
+def _enough(rates: NDArray[np.float64]) -> bool:
+    return _successes(rates) >= ENOUGH and float(rates.min()) < float(rates.max())
+
+
+def _resampled(rates: NDArray[np.float64], seed: int) -> NDArray[np.float64]:
+    """Means of resampled rates."""
+    return _counts(len(rates), seed) @ rates / len(rates)
+
+
+@lru_cache(maxsize=32)
+def _counts(count: int, seed: int) -> NDArray[np.float64]:
+    """How often each of `count` problems is drawn, resample by resample."""
+    drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), RESAMPLES)
+    return drawn.astype(float)

@@ -6,15 +6,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from transformers import AutoTokenizer
+
 from oneshot_rlvr.config import Config, resolve
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.evaluation.checkpoints import Checkpoint, checkpoints_of, run_config
-from oneshot_rlvr.evaluation.evaluate import Evaluator, Protocol
+from oneshot_rlvr.evaluation.evaluate import Evaluator
+from oneshot_rlvr.evaluation.protocols import PROTOCOLS, Protocol
 from oneshot_rlvr.evaluation.runs import Scores, best_checkpoint, evaluate_checkpoints, write_examples
+from oneshot_rlvr.evaluation.summary import summarise, write_summary
 from oneshot_rlvr.grading.modes import get_mode
+from oneshot_rlvr.policy.model import model_folder
 from oneshot_rlvr.problems import Problem, find_problems, get_template
+from oneshot_rlvr.problems.benchmarks import golds_from_solutions
 from oneshot_rlvr.problems.catalogue import organism_suites
 from oneshot_rlvr.rundir import RunDir
+from oneshot_rlvr.telemetry import REFLECTION_WORDS
 
 OnUnit = Callable[[int, str, int], None]
 
@@ -28,64 +35,98 @@ class Result:
     out: Path
 
 
-def evaluate_target(
-    target: str,
-    suites: Sequence[str],
-    protocol: Protocol,
-    out: Path | None,
-    every: int,
-    limit: int | None,
-    settings: Sequence[str],
-    on_unit: OnUnit,
-    mode: str = "default",
-    fallback: bool = False,
-) -> Result:
-    """Evaluate `target`; a protocol with `max_new_tokens` 0 takes the model's configured length.
+@dataclass(frozen=True)
+class Options:
+    """What the command's user may ask for besides the protocol."""
+
+    suites: Sequence[str] = ()
+    out: Path | None = None
+    every: int = 1
+    limit: int | None = None
+    settings: Sequence[str] = ()
+    workers: int | None = None
+    words: Sequence[str] = REFLECTION_WORDS
+
+
+def evaluate_target(target: str, protocol: Protocol, options: Options, on_unit: OnUnit) -> Result:
+    """Evaluate `target` under the protocol.
 
     Raises:
         OneshotError: no such model, run or suite.
     """
+    get_mode(protocol.mode)
     run = RunDir(Path(target)) if RunDir(Path(target)).started else None
     if run is not None:
-        if settings:
+        if options.settings:
             raise OneshotError("a run is evaluated as it was configured", where="--set", fix="Leave --set out.")
-        config, checkpoints = run_config(run), checkpoints_of(run, every)
-        out = out or run.path / "eval"
+        config, checkpoints = run_config(run), checkpoints_of(run, options.every)
+        folder = run.path / ("eval" if protocol.name == "honest" else f"eval-{protocol.name}")
     else:
-        config = _config_of_model(target, settings)
+        config = _config_of_model(target, options.settings)
         checkpoints = [Checkpoint(Path(target).name, 0, config.model)]
-        out = out or _folder_of_model(Path(target))
+        folder = _folder_of_model(Path(target))
+    out = options.out or folder
     evaluator = Evaluator(
-        suites=named_suites(suites, limit),
-        template=get_template(config.model.template),
+        suites=named_suites(options.suites or protocol.suites, options.limit, protocol),
+        template=get_template(protocol.template or config.model.template),
         protocol=replace(protocol, max_new_tokens=protocol.max_new_tokens or config.sampling.max_new_tokens),
         folder=out,
         kv_cache_gib=config.sampling.kv_cache_gib,
-        mode=get_mode(mode).name,
-        fallback=fallback,
+        words=options.words,
     )
-    total, done = len(checkpoints) * len(evaluator.suites), 0
+    asked = [*_base_under_templates(checkpoints[0], evaluator), *checkpoints]
+    total = sum(
+        len(evaluator.units(c.content_hash, get_template(c.template or evaluator.template.name))) for c in asked
+    )
+    done = 0
 
     def count(checkpoint: str, suite: str) -> None:
         nonlocal done
         done += 1
         on_unit(done, f"{checkpoint} {suite}", total)
 
-    scores = evaluate_checkpoints(checkpoints, evaluator, out, count)
+    scores = evaluate_checkpoints(asked, evaluator, out, count, options.workers)
     if run is None:
         return Result(scores, None, out)
     best = best_checkpoint(run, checkpoints)
     write_examples(checkpoints[0], best, evaluator, out)
+    write_summary(out, summarise(run, scores))
     return Result(scores, best.name if config.run.validation else None, out)
 
 
-def named_suites(names: Sequence[str], limit: int | None) -> dict[str, list[Problem]]:
-    """Problems by suite; "organism" stands for its six held-out suites."""
-    wanted = [suite for name in names for suite in (organism_suites() if name == "organism" else [name])]
+def _base_under_templates(base: Checkpoint, evaluator: Evaluator) -> list[Checkpoint]:
+    """The base once more for each of the protocol's other templates that its tokenizer has."""
+    if base.step or base.name != "base":
+        return []
+    wanted = [name for name in evaluator.protocol.base_templates if name != evaluator.template.name]
+    return [base.asked_with(name) for name in wanted if name != "chat" or has_chat_template(base)]
+
+
+def has_chat_template(checkpoint: Checkpoint) -> bool:
+    """Whether the model's tokenizer brings a chat template."""
+    try:
+        section = checkpoint.section
+        found = AutoTokenizer.from_pretrained(model_folder(section.path), trust_remote_code=section.trust_remote_code)
+    except (OSError, ValueError):
+        return False  # loading the model says what is wrong
+    return getattr(found, "chat_template", None) is not None
+
+
+def named_suites(names: Sequence[str], limit: int | None, protocol: Protocol | None = None) -> dict[str, list[Problem]]:
+    """Problems by suite; "organism" stands for its six held-out suites, a protocol's name for its suites."""
+    wanted: list[str] = []
+    for name in names:
+        stands_for = PROTOCOLS[name].suites if name in PROTOCOLS else (name,)
+        for suite in stands_for:
+            wanted += organism_suites() if suite == "organism" else [suite]
     short = {name: Path(name).name if Path(name).is_file() else name for name in wanted}
     if len(set(short.values())) < len(short):
         short = {name: name for name in wanted}
-    return {short[name]: find_problems(name)[:limit] for name in wanted}
+    from_solutions = protocol.golds_from_solutions if protocol else ()
+    return {
+        short[name]: (golds_from_solutions if name in from_solutions else list)(find_problems(name)[:limit])
+        for name in wanted
+    }
 
 
 def _run_of_checkpoint(path: Path) -> RunDir | None:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from oneshot_rlvr.config import ModelSection
-from oneshot_rlvr.evaluation import Protocol
-from oneshot_rlvr.evaluation.evaluate import grade_rows, sample_suite, score_rows
+from oneshot_rlvr.evaluation import Sampling
+from oneshot_rlvr.evaluation.sampling import sample_problems
+from oneshot_rlvr.evaluation.scoring import grade_rows, score_rows
 from oneshot_rlvr.grading import Grader
 from oneshot_rlvr.policy import load_policy
 from oneshot_rlvr.problems import Problem, find_problems, get_template
@@ -72,13 +73,13 @@ def write_card(folder: Path) -> Path:
     template = get_template("plain")
     policy = load_policy(ModelSection(path=str(folder), template="plain", device="cpu", threads=1))
 
-    def graded(problems: Sequence[Problem], protocol: Protocol) -> list[Row]:
-        return grade_rows(sample_suite(policy, problems, template, protocol, 1.0), problems, Grader(template))
+    def graded(problems: Sequence[Problem], sampling: Sampling) -> list[Row]:
+        return grade_rows(sample_problems(policy, problems, template, sampling, 1.0), problems, Grader(template))
 
     rows = [_row(name, problems, graded) for name, problems in card_sets().items()]
     pool = find_problems("organism")
-    protocol = Protocol(samples=POOL_SAMPLES, temperature=1.0, max_new_tokens=LONGEST, greedy=False)
-    responses = graded(pool, protocol)
+    sampling = Sampling(samples=POOL_SAMPLES, temperature=1.0, max_new_tokens=LONGEST, greedy=False)
+    responses = graded(pool, sampling)
     rates = [sum(r["outcome"] == "correct" for r in row["samples"]) / POOL_SAMPLES for row in responses]
     record = json.loads((folder / "pretraining.json").read_text())
     text = CARD.format(
@@ -107,11 +108,11 @@ def with_hint(problem: Problem) -> Problem:
     return Problem(problem.id, question, problem.answer, problem.source, problem.category, problem.level)
 
 
-def _row(name: str, problems: list[Problem], graded: Callable[[Sequence[Problem], Protocol], list[Row]]) -> str:
+def _row(name: str, problems: list[Problem], graded: Callable[[Sequence[Problem], Sampling], list[Row]]) -> str:
     scores = []
     for temperature in (0.6, 1.0):
-        protocol = Protocol(temperature=temperature, max_new_tokens=LONGEST)
-        scores.append(score_rows(graded(problems, protocol), protocol))
+        sampling = Sampling(temperature=temperature, max_new_tokens=LONGEST)
+        scores.append(score_rows(graded(problems, sampling)))
     cells = [f"{s['avg@8']:.1f} ({s['interval'][0]:.1f} to {s['interval'][1]:.1f})" for s in scores]
     return f"| {name} | {scores[0]['greedy']:.1f} | {cells[0]} | {cells[1]} | {100 * scores[0]['boxed']:.0f} |"
 

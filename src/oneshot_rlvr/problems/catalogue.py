@@ -7,6 +7,7 @@ from importlib import resources
 from pathlib import Path
 
 from oneshot_rlvr.errors import OneshotError, nearest
+from oneshot_rlvr.problems.benchmarks import BENCHMARKS, from_hub
 from oneshot_rlvr.problems.loaders import READERS, load_problems
 from oneshot_rlvr.problems.problem import Problem
 
@@ -36,7 +37,7 @@ def organism_suites() -> list[str]:
 
 
 def find_problems(name: str, skip_bad_rows: bool = False) -> list[Problem]:
-    """The problems of a named set or of a file.
+    """The problems of a named set, a benchmark or a file.
 
     Raises:
         OneshotError: no such name or file, or a file that cannot be used.
@@ -44,9 +45,11 @@ def find_problems(name: str, skip_bad_rows: bool = False) -> list[Problem]:
     sets = named_sets()
     if name in sets:
         return load_problems(sets[name], skip_bad_rows)
+    if name in BENCHMARKS:
+        return from_hub(BENCHMARKS[name])
     if Path(name).suffix in READERS or Path(name).exists():
         return load_problems(name, skip_bad_rows)
     raise OneshotError(
         f"no problem set or file {name!r}",
-        fix=f"{nearest(name, list(sets))}, give a .jsonl, .csv or .parquet file, or set ONESHOT_DATA to a data folder.",
+        fix=f"{nearest(name, [*sets, *BENCHMARKS])}, give a .jsonl, .csv or .parquet file, or set ONESHOT_DATA.",
     )

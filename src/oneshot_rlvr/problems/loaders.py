@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,36 +45,47 @@ def load_problems(path: str | Path, skip_bad_rows: bool = False) -> list[Problem
         )
     if not path.is_file():
         raise OneshotError("no such problem file", where=path, fix="Check the path given to --problems.")
+    try:
+        return from_rows(READERS[path.suffix](path), str(path), path.stem, skip_bad_rows)
+    except (OSError, UnicodeDecodeError) as error:
+        raise OneshotError(f"cannot read it: {error}", where=path, fix="Give a readable UTF-8 file.") from error
+
+
+def from_rows(numbered: Iterable[tuple[int, Row]], where: str, stem: str, skip_bad_rows: bool = False) -> list[Problem]:
+    """Problems of numbered rows, as `load_problems` has them; `where` names the rows' origin in messages.
+
+    Raises:
+        OneshotError: no rows, a row without question or answer, or a duplicate id.
+    """
     problems: dict[str, Problem] = {}
     rows: dict[str, tuple[int, Row]] = {}
     left_out: list[int] = []
-    try:
-        for number, row in READERS[path.suffix](path):
-            try:
-                problem = _problem(row, f"{path}, row {number}", path.stem, number)
-            except OneshotError:
-                if skip_bad_rows:
-                    left_out.append(number)
-                    continue
-                raise
-            if problem.id in problems:
-                first, earlier = rows[problem.id]
-                if not (_is_verl(row) and row == earlier):
-                    raise OneshotError(
-                        f"id {problem.id!r} is already used by row {first}",
-                        where=f"{path}, row {number}",
-                        fix="Give every problem an id of its own.",
-                    )
-                problems[problem.id].extra["copies"] = problems[problem.id].extra.get("copies", 1) + 1
+    for number, row in numbered:
+        try:
+            problem = _problem(row, f"{where}, row {number}", stem, number)
+        except OneshotError:
+            if skip_bad_rows:
+                left_out.append(number)
                 continue
-            problems[problem.id] = problem
-            rows[problem.id] = (number, row)
-    except (OSError, UnicodeDecodeError) as error:
-        raise OneshotError(f"cannot read it: {error}", where=path, fix="Give a readable UTF-8 file.") from error
+            raise
+        if problem.id in problems:
+            first, earlier = rows[problem.id]
+            if not (_is_verl(row) and row == earlier):
+                raise OneshotError(
+                    f"id {problem.id!r} is already used by row {first}",
+                    where=f"{where}, row {number}",
+                    fix="Give every problem an id of its own.",
+                )
+            problems[problem.id].extra["copies"] = problems[problem.id].extra.get("copies", 1) + 1
+            continue
+        problems[problem.id] = problem
+        rows[problem.id] = (number, row)
     if not problems:
-        raise OneshotError("the file holds no problem", where=path, fix="Add at least one row.")
+        raise OneshotError("the file holds no problem", where=where, fix="Add at least one row.")
     if left_out:
-        log.warning("%s: %d rows left out (row %d first), %d problems", path, len(left_out), left_out[0], len(problems))
+        log.warning(
+            "%s: %d rows left out (row %d first), %d problems", where, len(left_out), left_out[0], len(problems)
+        )
     return list(problems.values())
 
 
@@ -131,7 +142,23 @@ def _is_verl(row: Row) -> bool:
 
 
 def _problem(row: Row, where: str, stem: str, number: int) -> Problem:
-    return _verl_problem(row, where, stem, number) if _is_verl(row) else _plain_problem(row, where, stem, number)
+    if _is_verl(row):
+        return _verl_problem(row, where, stem, number)
+    return _plain_problem(_as_question(row, where) if "choices" in row else row, where, stem, number)
+
+
+def _as_question(row: Row, where: str) -> Row:
+    """A multiple-choice row in ARC's schema (labels A to E, or 1 to 5) as a question whose answer is a letter."""
+    choices, key = row["choices"], _text(row.get("answerKey"))
+    labels = list(choices.get("label", [])) if isinstance(choices, dict) else []
+    if not labels or key not in labels or len(labels) != len(choices.get("text", [])):
+        raise OneshotError(
+            "not a multiple-choice row", where=where, fix="It needs choices {text, label} and an answerKey among them."
+        )
+    lines = [f"{letter}. {text}" for letter, text in zip("ABCDEFGHIJ", choices["text"], strict=False)]
+    asked = "\n".join([_text(_first(row, QUESTION)), *lines, "Answer with the letter of the right choice."])
+    rest = {name: value for name, value in row.items() if name not in ("choices", "answerKey")}
+    return rest | {"question": asked, "answer": "ABCDEFGHIJ"[labels.index(key)], "choices_text": list(choices["text"])}
 
 
 def _verl_problem(row: Row, where: str, stem: str, number: int) -> Problem:

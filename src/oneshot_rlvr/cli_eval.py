@@ -1,0 +1,190 @@
+"""`oneshot eval`: evaluate a model or run; `regrade` and `compare` what was evaluated, without a model."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from typer.core import TyperGroup
+
+from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.terminal import Mode, Quiet, Settings, ended_well, plain
+
+Words = Annotated[str | None, typer.Option(help="Reflection words, comma-separated; by default the paper's three.")]
+
+
+class _DefaultGroup(TyperGroup):
+    """`oneshot eval TARGET` is `oneshot eval model TARGET`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] != "--help":
+            args.insert(0, "model")
+        return super().parse_args(ctx, args)
+
+
+eval_app = typer.Typer(
+    cls=_DefaultGroup,
+    help="Evaluate: oneshot eval MODEL_OR_RUN (options: oneshot eval model --help), regrade, compare.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+@eval_app.command()
+@ended_well
+def model(
+    target: Annotated[
+        str, typer.Argument(metavar="MODEL_OR_RUN", help="Run folder, checkpoint, model folder, profile or name.")
+    ],
+    suite: Annotated[
+        list[str] | None,
+        typer.Option(help="organism, paper, openseek, a benchmark, a named set, or a file; repeatable."),
+    ] = None,
+    protocol: Annotated[
+        str, typer.Option(help="honest, paper, released-validation, r1-8k, r1-32k or openseek.")
+    ] = "honest",
+    out: Annotated[Path | None, typer.Option(help="Where scores and transcripts go.")] = None,
+    every: Annotated[int, typer.Option(min=1, help="Of a run: every k-th checkpoint, and the last.")] = 1,
+    samples: Annotated[int | None, typer.Option(min=1, help="k of avg@k, instead of the protocol's.")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0.01, help="Instead of the protocol's.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first problems of each suite.")] = None,
+    max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Instead of the protocol's or the model's.")] = None,
+    template: Annotated[str | None, typer.Option(help="Instead of the protocol's or the model's.")] = None,
+    mode: Annotated[str | None, typer.Option(help="Grading rules instead of the protocol's.")] = None,
+    fallback: Annotated[bool, typer.Option(help="Without a box, take 'the answer is', then the last number.")] = False,
+    words: Words = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Sampling processes; by default a core each.")] = None,
+    log: Annotated[list[str] | None, typer.Option(help="tensorboard, wandb or trackio; repeatable.")] = None,
+    settings: Settings = None,
+    quiet: Quiet = False,
+) -> None:
+    """Accuracy of a model, or of all checkpoints of a run, with 95 % intervals. Resumable."""
+    from oneshot_rlvr.evaluation import get_protocol
+    from oneshot_rlvr.evaluation.publish import log_scores, write_lm_eval
+    from oneshot_rlvr.evaluation.target import Options, evaluate_target
+    from oneshot_rlvr.loggers import check_loggers
+    from oneshot_rlvr.progress import Reporter
+
+    check_loggers(log or ())
+    asked = get_protocol(protocol)
+    changes: dict[str, Any] = {"mode": mode, "template": template, "max_new_tokens": max_new_tokens}
+    changes = {key: value for key, value in changes.items() if value is not None}
+    sampling = {key: v for key, v in (("samples", samples), ("temperature", temperature)) if v is not None}
+    if sampling:
+        changes |= {
+            "sampling": replace(asked.sampling, **sampling),
+            "by_suite": {name: replace(one, **sampling) for name, one in asked.by_suite.items()},
+        }
+    asked = replace(asked, **changes, fallback=fallback or asked.fallback)
+    options = Options(suite or (), out, every, limit, settings or (), workers, **_words(words))
+    with Reporter(quiet).task("Evaluating", 1) as task:
+        result = evaluate_target(target, asked, options, task.update)
+    write_lm_eval(result.out)
+    for logger in log or ():
+        log_scores(result.out, logger)
+    _show(result.scores, result.best, f"{protocol} protocol, in %")
+    too_long = next(iter(result.scores.values()))
+    if dropped := sum(score.get("prompt_too_long", 0) for score in too_long.values()):
+        print(f"{dropped} prompts left no room for a response and count as wrong")
+    if (result.out / "summary.json").exists():
+        _show_summary(json.loads((result.out / "summary.json").read_text()))
+    print(f"Scores: {result.out / 'scores.json'}")
+
+
+def _words(words: str | None) -> dict[str, Any]:
+    if words is None:
+        return {}
+    found = tuple(word.strip() for word in words.split(",") if word.strip())
+    if not found:
+        raise OneshotError("no word in the list", where="--words", fix="Give for example --words wait,recheck.")
+    return {"words": found}
+
+
+def _show(scores: dict[str, dict[str, Any]], best: str | None, title: str) -> None:
+    from oneshot_rlvr.evaluation.scoring import accuracy_key
+    from oneshot_rlvr.problems.benchmarks import title_of
+
+    first = next(iter(scores.values()))
+    key, suites = accuracy_key(first["average"]), [name for name in first if name != "average"]
+    table = Table(title=f"{key}, {title}")
+    table.add_column("checkpoint")
+    for heading in ("average", "95 % interval", "greedy", "maj", *(title_of(suite) for suite in suites)):
+        table.add_column(plain(heading), justify="right")
+    for name, row in scores.items():
+        average = row["average"]
+        greedy = f"{average['greedy']:.1f}" if "greedy" in average else ""
+        vote = next((f"{value:.1f}" for label, value in average.items() if label.startswith("maj@")), "")
+        table.add_row(
+            plain(f"{name} *" if name == best else name),
+            f"{average[key]:.1f}",
+            "{:.1f} to {:.1f}".format(*average["interval"]),
+            greedy,
+            vote,
+            *(f"{row[suite][accuracy_key(row[suite])]:.1f}" for suite in suites),
+        )
+    Console().print(table)
+    if best:
+        print(f"* chosen on the validation problems: {best}")
+
+
+def _show_summary(summary: dict[str, Any]) -> None:
+    if "gain" in summary:
+        corrected = summary["beyond_format"]["format_corrected_gain"]
+        print(f"Gain {summary['gain']:+.1f} points; {corrected:+.1f} beyond what boxing alone would bring.")
+        print(f"Over the base's best template: {summary['gain_over_best_template']:+.1f}.")
+    top = summary.get("best_by_test_average")
+    if top:
+        print(f"Chosen on the tests, as the paper does (too good): {top['checkpoint']}, {top['average']:.1f}.")
+    if summary.get("gain_after_saturation") is not None:
+        print(
+            f"Training accuracy saturates at step {summary['saturation_step']}; "
+            f"the test average changes by {summary['gain_after_saturation']:+.1f} points after it."
+        )
+
+
+@eval_app.command()
+@ended_well
+def regrade(
+    folder: Annotated[Path, typer.Argument(help="A folder that `oneshot eval` wrote, or a run.")],
+    mode: Mode = "default",
+    fallback: Annotated[bool, typer.Option(help="Without a box, take 'the answer is', then the last number.")] = False,
+    words: Words = None,
+) -> None:
+    """Grade what was sampled by other rules, without sampling again."""
+    from oneshot_rlvr.evaluation.offline import regrade as grade_again
+
+    scores, path = grade_again(folder, mode, fallback, **_words(words))
+    _show(scores, None, f"regraded: {mode}")
+    print(f"Scores: {path}")
+
+
+@eval_app.command()
+@ended_well
+def compare(
+    a: Annotated[str, typer.Argument(help="A run or folder of scores; RUN:step_000020 or RUN:base for a checkpoint.")],
+    b: Annotated[str, typer.Argument(help="The other.")],
+    out: Annotated[Path | None, typer.Option(help="Write the table here as JSON.")] = None,
+) -> None:
+    """Compare two checkpoints or models on the same problems: difference, interval, paired test."""
+    from oneshot_rlvr.evaluation.offline import compare as paired
+    from oneshot_rlvr.problems.benchmarks import title_of
+    from oneshot_rlvr.rundir import write_atomically
+
+    found = paired(a, b)
+    table = Table(title=f"{found['b']['name']} against {found['a']['name']}")
+    for heading in ("suite", "n", "a %", "b %", "b - a", "95 % interval", "p", "p (Holm)"):
+        table.add_column(heading, justify="left" if heading == "suite" else "right")
+    for suite, row in found["suites"].items():
+        adjusted = f"{row['p_holm']:.4f}" if "p_holm" in row else ""
+        interval = "{:+.1f} to {:+.1f}".format(*row["interval"])
+        cells = (f"{row['a']:.1f}", f"{row['b']:.1f}", f"{row['difference']:+.1f}", interval, f"{row['p_value']:.4f}")
+        table.add_row(plain(title_of(suite)), str(row["n"]), *cells, adjusted)
+    Console().print(table)
+    print("p: sign-flip permutation test over problems; interval: bootstrap over problems.")
+    if out is not None:
+        write_atomically(out, json.dumps(found, indent=1) + "\n")

@@ -1,0 +1,157 @@
+"""Work on a folder of scores without a model: grade its transcripts by other rules, compare two checkpoints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.evaluation.evaluate import read_rows
+from oneshot_rlvr.evaluation.runs import file_name
+from oneshot_rlvr.evaluation.scoring import average_score, grade_rows, rates_of, score_rows
+from oneshot_rlvr.evaluation.statistics import Difference, holm, paired_difference
+from oneshot_rlvr.grading import Grader
+from oneshot_rlvr.grading.modes import get_mode
+from oneshot_rlvr.problems import Problem, get_template, load_problems
+from oneshot_rlvr.rundir import RunDir, read_json, write_atomically
+from oneshot_rlvr.telemetry import REFLECTION_WORDS
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A folder that `oneshot eval` wrote: what was asked, the problems, each checkpoint's transcripts."""
+
+    folder: Path
+    protocol: Row
+    index: dict[str, Row]
+    suites: dict[str, list[Problem]]
+
+    @classmethod
+    def at(cls, path: Path) -> Evaluation:
+        """The evaluation in a folder, or of a run.
+
+        Raises:
+            OneshotError: there is none.
+        """
+        folder = path / "eval" if RunDir(path).started else path
+        if not (folder / "index.json").exists():
+            raise OneshotError("no evaluation in this folder", where=path, fix="Run `oneshot eval` first.")
+        record = read_json(folder / "protocol.json")
+        suites = {name: load_problems(folder / "suites" / f"{file_name(name)}.jsonl") for name in record["suites"]}
+        return cls(folder, record, read_json(folder / "index.json"), suites)
+
+    def rows(self, checkpoint: str, mode: str | None = None, fallback: bool | None = None) -> dict[str, list[Row]]:
+        """A checkpoint's graded rows by suite, by the evaluation's rules or others.
+
+        Raises:
+            OneshotError: no such checkpoint, or a damaged transcript.
+        """
+        if checkpoint not in self.index:
+            raise OneshotError(
+                f"no checkpoint {checkpoint!r} here", where=self.folder, fix=f"It has {', '.join(self.index)}."
+            )
+        entry, asked = self.index[checkpoint], self.protocol["protocol"]
+        graded: dict[str, list[Row]] = {}
+        rules = {"mode": mode or asked["mode"], "fallback": asked["fallback"] if fallback is None else fallback}
+        with Grader(get_template(entry["template"]), **rules) as grader:
+            for suite, problems in self.suites.items():
+                files = entry["transcripts"][suite]
+                rows = [row for name in files for row in read_rows(self.folder / "transcripts" / name)]
+                graded[suite] = grade_rows(rows, problems, grader)
+        return graded
+
+    def default_checkpoint(self) -> str:
+        """The one that validation chose, else the last; of a model alone, that model."""
+        summary = self.folder / "summary.json"
+        if summary.exists():
+            chosen = read_json(summary).get("best_by_validation")
+            if chosen and chosen["checkpoint"] in self.index:
+                return chosen["checkpoint"]
+        return max(self.index)
+
+
+def regrade(
+    path: Path, mode: str, fallback: bool | None = None, words: Sequence[str] = REFLECTION_WORDS
+) -> tuple[dict[str, dict[str, Row]], Path]:
+    """Scores of every transcript under another grading mode, without sampling: `FOLDER/scores.MODE.json`.
+
+    Raises:
+        OneshotError: no evaluation there, or no such mode.
+    """
+    evaluation, scores = Evaluation.at(path), {}
+    get_mode(mode)
+    for checkpoint in evaluation.index:
+        rows_of = evaluation.rows(checkpoint, mode, fallback)
+        by_suite = {suite: score_rows(rows, words) for suite, rows in rows_of.items()}
+        scores[checkpoint] = by_suite | {"average": average_score(rows_of, by_suite)}
+    out = evaluation.folder / f"scores.{mode}.json"
+    write_atomically(out, json.dumps(scores, indent=1) + "\n")
+    return scores, out
+
+
+def parse_side(text: str) -> tuple[Path, str | None]:
+    """A run or folder of scores, with a checkpoint of it after a colon: `runs/a:base`."""
+    path, _, checkpoint = text.rpartition(":") if ":" in text and not Path(text).exists() else (text, "", "")
+    return Path(path), checkpoint or None
+
+
+def compare(a: str, b: str) -> dict[str, Row]:
+    """b against a on the problems that both were asked: points, interval and p-value by suite and for the average.
+
+    Each side is a run or folder, by default its chosen checkpoint. Suites' p-values carry Holm's adjustment too.
+
+    Raises:
+        OneshotError: no evaluation there, or nothing in common.
+    """
+    (left, left_name), (right, right_name) = _side(a), _side(b)
+    shared = [suite for suite in left if suite in right and _same_problems(left[suite], right[suite])]
+    if not shared:
+        raise OneshotError(
+            "the two were not asked the same problems", where=f"{a} and {b}", fix="Evaluate both on the same suites."
+        )
+    kinds = ["samples"] + ["greedy"] * all(row["greedy"] for side in (left, right) for s in shared for row in side[s])
+    table: dict[str, Row] = {}
+    for kind in kinds:
+        found = {s: paired_difference([rates_of(left[s], kind)], [rates_of(right[s], kind)]) for s in shared}
+        adjusted = holm([difference.p_value for difference in found.values()])
+        label = "" if kind == "samples" else " (greedy)"
+        for (suite, difference), p_value in zip(found.items(), adjusted, strict=True):
+            table[suite + label] = _row(left, right, [suite], kind, difference) | {"p_holm": p_value}
+        over_all = paired_difference(
+            [rates_of(left[s], kind) for s in shared], [rates_of(right[s], kind) for s in shared]
+        )
+        table["average" + label] = _row(left, right, shared, kind, over_all)
+    return {"a": {"name": left_name}, "b": {"name": right_name}, "suites": table}
+
+
+def _side(text: str) -> tuple[dict[str, list[Row]], str]:
+    path, checkpoint = parse_side(text)
+    evaluation = Evaluation.at(path)
+    name = checkpoint or evaluation.default_checkpoint()
+    return evaluation.rows(name), f"{path}:{name}"
+
+
+def _same_problems(a: Sequence[Row], b: Sequence[Row]) -> bool:
+    return [(row["question"], row["gold"]) for row in a] == [(row["question"], row["gold"]) for row in b]
+
+
+def _row(
+    a: Mapping[str, Sequence[Row]], b: Mapping[str, Sequence[Row]], suites: Sequence[str], kind: str, found: Difference
+) -> Row:
+    def level(side: Mapping[str, Sequence[Row]]) -> float:
+        means = [sum(rates) / len(rates) for rates in (rates_of(side[suite], kind) for suite in suites)]
+        return 100 * sum(means) / len(means)
+
+    return {
+        "a": level(a),
+        "b": level(b),
+        "difference": 100 * found.value,
+        "interval": [100 * end for end in found.interval],
+        "p_value": found.p_value,
+        "n": sum(len(a[suite]) for suite in suites),
+    }

@@ -1,0 +1,141 @@
+"""Ways to evaluate, by name: how often each benchmark is sampled, how it is asked and graded, who chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from oneshot_rlvr.errors import OneshotError, nearest
+
+PAPER_SUITES = ("math500", "aime24", "amc23", "minerva_math", "olympiadbench", "aime25")
+OPENSEEK_SUITES = ("minerva_math", "gsm8k", "amc23", "olympiadbench", "math500", "aime24")
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """`samples` responses to each problem; `greedy` adds a greedy one, which is scored by itself.
+
+    Temperature 0 makes the samples greedy: then one is enough.
+    """
+
+    samples: int = 8
+    temperature: float = 0.6
+    top_p: float = 1.0
+    greedy: bool = True
+    max_new_tokens: int = 3072
+    seed: int = 0
+
+
+GREEDY = Sampling(samples=1, temperature=0.0, greedy=False)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One way to evaluate.
+
+    `by_suite` overrides `sampling` for named benchmarks; both take length and seed from here. `max_new_tokens` 0 is the
+    model's configured length, a `template` of None its configured template. `base_templates` are others under which
+    the base model is asked too, so that a gain is not only a better way of asking. `suites` are what is evaluated if
+    nothing is named; the golds of `golds_from_solutions` are read from the worked solutions.
+    """
+
+    name: str = "honest"
+    says: str = ""
+    sampling: Sampling = Sampling()
+    by_suite: Mapping[str, Sampling] = field(default_factory=dict)
+    max_new_tokens: int = 0
+    template: str | None = None
+    mode: str = "default"
+    fallback: bool = False
+    base_templates: tuple[str, ...] = ()
+    suites: tuple[str, ...] = ("organism",)
+    golds_from_solutions: tuple[str, ...] = ()
+    seed: int = 0
+
+    def sampling_of(self, suite: str) -> Sampling:
+        """How this benchmark is sampled."""
+        return replace(self.by_suite.get(suite, self.sampling), max_new_tokens=self.max_new_tokens, seed=self.seed)
+
+
+def _often(sampling: Sampling, *suites: str) -> Mapping[str, Sampling]:
+    return dict.fromkeys(suites, sampling)
+
+
+_AVG8 = Sampling(8, 0.6, greedy=False)
+_R1_16, _R1_64 = Sampling(16, 0.6, 0.95, greedy=False), Sampling(64, 0.6, 0.95, greedy=False)
+
+PROTOCOLS = {
+    protocol.name: protocol
+    for protocol in (
+        Protocol(
+            "honest",
+            "avg@8 at 0.6 and greedy, with intervals; validation chooses the checkpoint; the base under more templates",
+            base_templates=("plain", "boxed", "chat"),
+        ),
+        Protocol(
+            "paper",
+            "arXiv 2504.20571: greedy, but avg@8 at 0.6 for AIME and AMC; 3072 tokens; answers without a box may count",
+            GREEDY,
+            _often(_AVG8, "aime24", "aime25", "amc23"),
+            max_new_tokens=3072,
+            template="qwen25-math-cot",
+            mode="qwen-eval",
+            fallback=True,
+            suites=PAPER_SUITES,
+            golds_from_solutions=("math500",),
+        ),
+        Protocol(
+            "released-validation",
+            "what the paper's training code logs every 20 steps: greedy MATH500 under the training reward, in the box",
+            GREEDY,
+            max_new_tokens=3072,
+            mode="released",
+            suites=("math500",),
+        ),
+        Protocol(
+            "r1-8k",
+            "the paper's for R1-Distill: 0.6 / 0.95, avg@16, avg@64 for AIME and AMC, 8192 tokens",
+            _R1_16,
+            _often(_R1_64, "aime24", "aime25", "amc23"),
+            max_new_tokens=8192,
+            mode="qwen-eval",
+            fallback=True,
+            suites=PAPER_SUITES,
+            golds_from_solutions=("math500",),
+        ),
+        Protocol(
+            "r1-32k",
+            "as r1-8k with 32768 tokens",
+            _R1_16,
+            _often(_R1_64, "aime24", "aime25", "amc23"),
+            max_new_tokens=32768,
+            mode="qwen-eval",
+            fallback=True,
+            suites=PAPER_SUITES,
+            golds_from_solutions=("math500",),
+        ),
+        Protocol(
+            "openseek",
+            "the OpenSeek run's six sets: greedy, boxed, 512 tokens",
+            GREEDY,
+            max_new_tokens=512,
+            template="boxed",
+            suites=OPENSEEK_SUITES,
+        ),
+    )
+}
+
+
+def get_protocol(name: str) -> Protocol:
+    """A protocol by name.
+
+    Raises:
+        OneshotError: there is none of this name.
+    """
+    if name not in PROTOCOLS:
+        raise OneshotError(
+            f"unknown protocol {name!r}",
+            where="--protocol",
+            fix=f"{nearest(name, list(PROTOCOLS))}, of {', '.join(PROTOCOLS)}.",
+        )
+    return PROTOCOLS[name]

@@ -1,0 +1,65 @@
+"""Sample problems under a protocol: rows of responses, not yet graded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.evaluation.protocols import Sampling
+from oneshot_rlvr.policy import Policy
+from oneshot_rlvr.problems import Problem, Template, encode_prompt
+from oneshot_rlvr.rollout import LockstepSampler, Prompt, Rollout, SamplingParams
+from oneshot_rlvr.rollout.randomness import fold
+
+Row = dict[str, Any]
+
+
+def sample_problems(
+    policy: Policy, problems: Sequence[Problem], template: Template, sampling: Sampling, kv_cache_gib: float
+) -> list[Row]:
+    """A row a problem: its samples and its greedy response, ungraded. Prompts that leave no room get no response."""
+    prompts = [
+        Prompt(
+            problem.id,
+            tuple(encode_prompt(template, problem.question, policy.tokenizer)),
+            fold(problem.id, problem.question),
+        )
+        for problem in problems
+    ]
+    sampler, longest = LockstepSampler(policy, kv_cache_gib), policy.longest
+    fit = [p for p in prompts if longest is None or len(p.ids) + sampling.max_new_tokens <= longest]
+    params = SamplingParams(sampling.temperature, sampling.top_p, 0, sampling.max_new_tokens, (sampling.seed,))
+    greedy = SamplingParams(0.0, max_new_tokens=sampling.max_new_tokens)
+    samples = _by_stream(fit, sampler.sample(fit, sampling.samples, params)) if fit else {}
+    firsts = _by_stream(fit, sampler.sample(fit, 1, greedy)) if fit and sampling.greedy else {}
+    return [
+        {
+            "problem_id": prompt.problem_id,
+            "samples": samples.get(prompt.stream, []),
+            "greedy": firsts.get(prompt.stream, []),
+        }
+        for prompt in prompts
+    ]
+
+
+def refuse_too_long(policy: Policy, problems: Sequence[Problem], template: Template, max_new_tokens: int) -> None:
+    """Raises:
+    OneshotError: no prompt at all leaves room for a response.
+    """
+    if policy.longest is None:
+        return
+    shortest = min(len(encode_prompt(template, problem.question, policy.tokenizer)) for problem in problems)
+    if shortest + max_new_tokens > policy.longest:
+        raise OneshotError(
+            f"{max_new_tokens} new tokens leave no room for any prompt in the model's {policy.longest}",
+            where=problems[0].source,
+            fix=f"Pass --max-new-tokens {max(policy.longest - shortest, 1)} or less.",
+        )
+
+
+def _by_stream(prompts: Sequence[Prompt], rollouts: Sequence[Sequence[Rollout]]) -> dict[int, list[Row]]:
+    return {
+        prompt.stream: [{"text": r.text, "finish": r.finish, "tokens": len(r.response_ids)} for r in group]
+        for prompt, group in zip(prompts, rollouts, strict=True)
+    }

@@ -1,0 +1,87 @@
+"""The public benchmarks: what each is called, where it comes from, how its gold is read.
+
+A folder named by `ONESHOT_DATA` comes first: any problem file in it whose stem is the benchmark's name. Otherwise the
+set is taken from the Hugging Face hub through `datasets` (extra `hub`). Nothing is shipped: their licences differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.problems.answers import last_boxed
+from oneshot_rlvr.problems.loaders import from_rows
+from oneshot_rlvr.problems.problem import Problem
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A set on the hub: repository, configuration, split; `rows` as the paper's release has it."""
+
+    name: str
+    title: str
+    repository: str
+    split: str
+    configuration: str | None = None
+    rows: int | None = None
+
+
+BENCHMARKS = {
+    benchmark.name: benchmark
+    for benchmark in (
+        Benchmark("math500", "MATH500", "HuggingFaceH4/MATH-500", "test", rows=500),
+        Benchmark("aime24", "AIME24", "HuggingFaceH4/aime_2024", "train", rows=30),
+        Benchmark("amc23", "AMC23", "zwhe99/amc23", "test", rows=40),
+        Benchmark("minerva_math", "Minerva", "math-ai/minervamath", "test", rows=272),
+        Benchmark("olympiadbench", "OlympiadBench", "Hothan/OlympiadBench", "train", "OE_TO_maths_en_COMP", rows=675),
+        Benchmark("aime25", "AIME25", "yentinglin/aime_2025", "train", rows=30),
+        Benchmark("gsm8k", "GSM8K", "openai/gsm8k", "test", "main", rows=1319),
+        Benchmark("arc_easy", "ARC-E", "allenai/ai2_arc", "test", "ARC-Easy", rows=2376),
+        Benchmark("arc_challenge", "ARC-C", "allenai/ai2_arc", "test", "ARC-Challenge", rows=1172),
+    )
+}
+
+
+def title_of(suite: str) -> str:
+    """How a suite is called in tables."""
+    return BENCHMARKS[suite].title if suite in BENCHMARKS else suite.removeprefix("organism:")
+
+
+def from_hub(benchmark: Benchmark) -> list[Problem]:
+    """A benchmark's problems from the Hugging Face hub.
+
+    Raises:
+        OneshotError: `datasets` is not installed, the hub cannot be reached, or rows that cannot be used.
+    """
+    fix = "Set ONESHOT_DATA to a folder with this set as .jsonl, .csv or .parquet."
+    try:
+        import datasets
+    except ImportError as error:
+        raise OneshotError(
+            f"the benchmark {benchmark.name!r} is not in ONESHOT_DATA, and the package `datasets` is not installed",
+            fix=f"pip install 'oneshot-rlvr[hub]'. Or: {fix}",
+        ) from error
+    where = f"{benchmark.repository}, {benchmark.split}"
+    try:
+        rows: Any = datasets.load_dataset(benchmark.repository, benchmark.configuration, split=benchmark.split)
+    except (OSError, ValueError) as error:  # no network, no such set
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise OneshotError(f"cannot load the benchmark: {reason}", where=where, fix=fix) from error
+    return from_rows(_numbered(rows), where, benchmark.name)
+
+
+def _numbered(rows: Sequence[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
+    yield from enumerate(rows, 1)
+
+
+def golds_from_solutions(problems: Sequence[Problem]) -> list[Problem]:
+    """Golds as the paper's evaluation reads them: the last box of the worked solution, where there is one.
+
+    One row of MATH500 has another `answer`.
+    """
+    return [
+        replace(problem, answer=boxed) if problem.solution and (boxed := last_boxed(problem.solution)) else problem
+        for problem in problems
+    ]
