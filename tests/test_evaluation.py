@@ -2,72 +2,83 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from oneshot_rlvr.config import resolve
 from oneshot_rlvr.errors import OneshotError
-from oneshot_rlvr.evaluation import Checkpoint, Evaluator, Protocol, average_interval, checkpoints_of, mean_interval
+from oneshot_rlvr.evaluation import PROTOCOLS, Checkpoint, Evaluator, Protocol, Sampling, checkpoints_of, get_protocol
+from oneshot_rlvr.evaluation import evaluate as evaluate_module
 from oneshot_rlvr.evaluation.checkpoints import best_by_validation
-from oneshot_rlvr.evaluation.evaluate import score_rows
+from oneshot_rlvr.evaluation.offline import Evaluation, compare, regrade
+from oneshot_rlvr.evaluation.publish import log_scores, write_lm_eval
 from oneshot_rlvr.evaluation.runs import evaluate_checkpoints
+from oneshot_rlvr.evaluation.scoring import score_rows
+from oneshot_rlvr.evaluation.summary import saturation_step
+from oneshot_rlvr.evaluation.target import Options, evaluate_target, named_suites
+from oneshot_rlvr.grading import Grader, Response
 from oneshot_rlvr.policy import load_policy
 from oneshot_rlvr.problems import Problem, find_problems, get_template
-from oneshot_rlvr.report import write_report
-from oneshot_rlvr.report.page import inert_json
+from oneshot_rlvr.problems.answers import last_boxed
+from oneshot_rlvr.problems.benchmarks import BENCHMARKS
 from oneshot_rlvr.rundir import RunDir
 from oneshot_rlvr.selection import accuracy_history, rank_by_variance, read_history
 from oneshot_rlvr.session import chosen_problems, start
 
 
-def row(*outcomes: str, greedy: str = "wrong") -> dict:
+def row(*outcomes: str, greedy: str = "wrong", category: str = "sums", level: str = "1") -> dict:
     def response(outcome):
         return {
             "text": r"\boxed{1} recheck" if outcome == "correct" else "x",
             "finish": "stop",
             "tokens": 4,
             "outcome": outcome,
+            "extracted": {"correct": "1", "wrong": "2"}.get(outcome),
         }
 
-    return {"samples": [response(o) for o in outcomes], "greedy": [response(greedy)]}
+    return {
+        "samples": [response(o) for o in outcomes],
+        "greedy": [response(greedy)],
+        "category": category,
+        "level": level,
+    }
 
 
 def test_scores_by_hand():
     rows = [
         row("correct", "wrong"),
         row("correct", "correct", greedy="correct"),
-        row("no_answer", "wrong"),
+        row("no_answer", "wrong", category="pairs"),
         row(),
         row("wrong", "wrong"),
     ]
-    score = score_rows(rows, Protocol(samples=2))
+    score = score_rows(rows, ["recheck", "wait"])
     assert score["avg@2"] == pytest.approx(100 * (0.5 + 1 + 0 + 0 + 0) / 5)
+    assert score["pass@2"] == pytest.approx(100 * 2 / 5)
+    assert score["maj@2"] == pytest.approx(100 * (0.5 + 1 + 0 + 0 + 0) / 5)
     assert score["greedy"] == pytest.approx(20)
-    assert score["boxed"] == score["reflection"] == pytest.approx(3 / 8)
+    assert score["boxed"] == score["reflection"] == score["reflection:recheck"] == pytest.approx(3 / 8)
+    assert score["boxed_accuracy"] == 100
+    assert (score["reflection:wait"], score["no_answer"]) == (0, 1 / 8)
     assert score["outcomes"] == {"correct": 3, "no_answer": 1, "wrong": 4}
     assert score["prompt_too_long"] == 1
+    assert {name: (c["accuracy"], c["n"]) for name, c in score["by"]["category"].items()} == {
+        "pairs": (0, 1),
+        "sums": (pytest.approx(37.5), 4),
+    }
+    assert "level" not in score["by"]  # one level alone is no breakdown
     low, high = score["interval"]
     assert low < score["avg@2"] < high
-
-
-def test_intervals_cover_about_as_often_as_they_say():
-    random, covered = np.random.default_rng(0), 0
-    for trial in range(300):
-        rates = random.binomial(8, random.beta(2, 3, size=64)) / 8
-        low, high = mean_interval(rates.tolist(), seed=trial)
-        covered += low <= 0.4 <= high
-    assert covered / 300 > 0.9
-
-
-def test_intervals_at_the_edges_are_not_empty():
-    low, high = mean_interval([1.0] * 20)
-    assert low < 0.9
-    assert high == pytest.approx(1.0)
-    low, high = average_interval([[0.0] * 10, [0.0] * 10])
-    assert high > 0.1
 
 
 def test_ranking_by_hand_is_stable():
@@ -106,14 +117,20 @@ def run(tmp_path_factory) -> RunDir:
 
 def evaluator(folder: Path) -> Evaluator:
     suites = {name: find_problems(name)[:12] for name in ("organism:numbers", "organism:stories")}
-    return Evaluator(suites, get_template("plain"), Protocol(samples=3, max_new_tokens=48), folder)
+    return Evaluator(suites, get_template("plain"), Protocol(sampling=Sampling(3), max_new_tokens=48), folder)
 
 
-def test_an_interrupted_evaluation_samples_nothing_twice(run, tmp_path):
+def transcripts(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in (folder / "transcripts").glob("*.zst")}
+
+
+def test_an_interrupted_evaluation_samples_nothing_twice(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluate_module, "UNIT_ROLLOUTS", 18)  # two units a suite
     checkpoints = checkpoints_of(run)
     assert [c.name for c in checkpoints] == ["base", "step_000002", "step_000004"]
     whole = evaluate_checkpoints(checkpoints, evaluator(tmp_path / "whole"), tmp_path / "whole")
     assert json.loads((tmp_path / "whole" / "scores.json").read_text()) == whole
+    assert len(transcripts(tmp_path / "whole")) == 3 * 2 * 2
 
     class StopNow(Exception):  # noqa: N818
         pass
@@ -124,12 +141,58 @@ def test_an_interrupted_evaluation_samples_nothing_twice(run, tmp_path):
 
     with pytest.raises(StopNow):
         evaluate_checkpoints(checkpoints, evaluator(tmp_path / "cut"), tmp_path / "cut", stop)
-    done = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cut" / "transcripts").iterdir()}
-    assert len(done) == 3
+    done = transcripts(tmp_path / "cut")
+    assert len(done) == 5
     assert evaluate_checkpoints(checkpoints, evaluator(tmp_path / "cut"), tmp_path / "cut") == whole
-    again = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "cut" / "transcripts").iterdir()}
-    assert len(again) == 6
-    assert done.items() <= again.items()
+    assert len(transcripts(tmp_path / "cut")) == 12
+    assert done.items() <= transcripts(tmp_path / "cut").items()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_killed_at_a_random_point_it_goes_on_to_identical_scores(run, tmp_path, workers):
+    """SIGKILL of the whole command, workers too, at three random times, against an uninterrupted evaluation."""
+    suites = [part for name in ("numbers", "hard", "long") for part in ("--suite", f"organism:{name}")]
+    command = [
+        sys.executable,
+        "-m",
+        "oneshot_rlvr.cli",
+        "eval",
+        str(run.path),
+        *suites,
+        "--limit",
+        "60",
+        "--samples",
+        "8",
+    ]
+    command += ["--max-new-tokens", "64", "--quiet", "--workers", workers, "--out"]
+    random, kept = np.random.default_rng(int(workers)), {}
+    for _ in range(3):
+        process = subprocess.Popen([*command, str(tmp_path / "cut")], stdout=subprocess.DEVNULL, start_new_session=True)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=float(random.uniform(3, 9)))
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if (tmp_path / "cut" / "transcripts").exists():
+            assert kept.items() <= transcripts(tmp_path / "cut").items()
+            kept = transcripts(tmp_path / "cut")
+    subprocess.run([*command, str(tmp_path / "cut")], check=True, capture_output=True)
+    assert kept.items() <= transcripts(tmp_path / "cut").items()
+    subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True)
+    for name in ("scores.json", "summary.json", "index.json"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+def test_only_new_checkpoints_are_sampled_or_graded(run, tmp_path, monkeypatch):
+    checkpoints, one = checkpoints_of(run), evaluator(tmp_path)
+    first = evaluate_checkpoints(checkpoints[:2], one, tmp_path)
+    graded = []
+    original = Evaluator.rows
+    monkeypatch.setattr(
+        Evaluator, "rows", lambda self, weights, *a: graded.append(weights) or original(self, weights, *a)
+    )
+    both = evaluate_checkpoints(checkpoints, one, tmp_path)
+    assert graded == [checkpoints[2].content_hash]
+    assert {name: both[name] for name in first} == first
 
 
 def test_a_problems_samples_do_not_depend_on_the_others(run, tmp_path):
@@ -137,12 +200,152 @@ def test_a_problems_samples_do_not_depend_on_the_others(run, tmp_path):
     policy = load_policy(base.section)
     few, many = evaluator(tmp_path / "few"), evaluator(tmp_path / "many")
     few.suites = {"organism:numbers": find_problems("organism:numbers")[5:8]}
+    texts = []
     for one in (few, many):
-        one.evaluate(base.content_hash, lambda: policy)
-    texts = [[s["text"] for s in r["samples"]] for r in few.examples(base.content_hash, "organism:numbers", 3)]
-    assert texts == [
-        [s["text"] for s in r["samples"]] for r in many.examples(base.content_hash, "organism:numbers", 12)[5:8]
-    ]
+        one.sample(base.content_hash, lambda: policy)
+        with one.grader() as grader:
+            rows = one.rows(base.content_hash, grader)["organism:numbers"]
+        texts.append([[s["text"] for s in r["samples"]] for r in rows])
+    assert texts[0] == texts[1][5:8]
+
+
+def test_regrading_needs_no_model_and_agrees_with_scoring(run, tmp_path):
+    scores = evaluate_checkpoints(checkpoints_of(run), evaluator(tmp_path), tmp_path)
+    again, path = regrade(tmp_path, "default")
+    assert again == scores
+    strict, path = regrade(tmp_path, "gsm8k-strict")
+    assert path.name == "scores.gsm8k-strict.json"
+    assert json.loads(path.read_text()) == strict
+    assert strict["base"]["average"]["avg@3"] < scores["base"]["average"]["avg@3"]
+    with pytest.raises(OneshotError, match="unknown grading mode"):
+        regrade(tmp_path, "nonsense")
+    with pytest.raises(OneshotError, match="no evaluation in this folder"):
+        regrade(tmp_path / "nothing", "default")
+
+
+def test_a_damaged_transcript_is_named(run, tmp_path):
+    evaluate_checkpoints(checkpoints_of(run)[:1], evaluator(tmp_path), tmp_path)
+    broken = next((tmp_path / "transcripts").glob("*.zst"))
+    broken.write_bytes(b"nothing")
+    with pytest.raises(OneshotError, match=broken.name):
+        regrade(tmp_path, "default")
+
+
+def test_a_checkpoint_compared_with_itself_and_with_another(run, tmp_path):
+    evaluate_checkpoints(checkpoints_of(run), evaluator(tmp_path), tmp_path)
+    same = compare(f"{tmp_path}:base", f"{tmp_path}:base")["suites"]
+    assert set(same) == {
+        f"{s}{k}" for s in ("organism:numbers", "organism:stories", "average") for k in ("", " (greedy)")
+    }
+    assert {row["difference"] for row in same.values()} == {0}
+    assert {row["p_value"] for row in same.values()} == {1}
+    other = compare(f"{tmp_path}:base", f"{tmp_path}:step_000004")["suites"]["average"]
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert other["difference"] == pytest.approx(other["b"] - other["a"])
+    assert other["a"] == pytest.approx(scores["base"]["average"]["avg@3"])
+    assert other["interval"][0] <= other["difference"] <= other["interval"][1]
+    with pytest.raises(OneshotError, match="no checkpoint 'step_9'"):
+        compare(f"{tmp_path}:base", f"{tmp_path}:step_9")
+
+
+def test_the_honest_protocol_asks_the_base_under_other_templates(run, tmp_path):
+    protocol = replace(get_protocol("honest"), sampling=Sampling(2))
+    options = Options(["organism:numbers"], tmp_path, limit=4, workers=1)
+    result = evaluate_target(str(run.path), protocol, options, lambda *a: None)
+    assert set(result.scores) == {"base", "base@boxed", "base@chat", "step_000002", "step_000004"}
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert set(summary["base_by_template"]) == {"base", "base@boxed", "base@chat"}
+    assert summary["gain_over_best_template"] <= summary["gain"]
+    texts = [Evaluation.at(tmp_path).rows(name)["organism:numbers"][0]["samples"] for name in ("base", "base@chat")]
+    assert texts[0] != texts[1]
+
+
+def test_saturation_is_a_mean_of_five_steps():
+    accuracy = [0.5, 1.0, 0.9, 0.95, 0.95, 0.96, 0.94, 1.0]
+    assert saturation_step(range(1, 9), accuracy) == 6
+    assert saturation_step(range(1, 5), accuracy[:4]) is None
+    assert saturation_step(range(1, 9), [0.9] * 8) is None
+
+
+def test_protocols_are_what_was_published():
+    paper = get_protocol("paper")
+    assert paper.suites == ("math500", "aime24", "amc23", "minerva_math", "olympiadbench", "aime25")
+    assert (paper.max_new_tokens, paper.template, paper.mode) == (3072, "qwen25-math-cot", "qwen-eval")
+    for suite in paper.suites:
+        often = suite in ("aime24", "aime25", "amc23")
+        sampling = paper.sampling_of(suite)
+        assert (sampling.samples, sampling.temperature) == ((8, 0.6) if often else (1, 0.0))
+    for name, tokens in (("r1-8k", 8192), ("r1-32k", 32768)):
+        asked = get_protocol(name)
+        assert [asked.sampling_of(s).samples for s in ("math500", "aime25")] == [16, 64]
+        assert {(asked.sampling_of(s).top_p, asked.sampling_of(s).max_new_tokens) for s in asked.suites} == {
+            (0.95, tokens)
+        }
+    assert get_protocol("openseek").suites[1] == "gsm8k"
+    assert set(PROTOCOLS) == {"honest", "paper", "released-validation", "r1-8k", "r1-32k", "openseek"}
+    with pytest.raises(OneshotError, match="Did you mean 'paper'"):
+        get_protocol("papr")
+
+
+def test_the_papers_benchmarks_load_with_their_sizes_and_golds(shared_data, monkeypatch):
+    monkeypatch.setenv("ONESHOT_DATA", str(shared_data))
+    paper = get_protocol("paper")
+    suites = named_suites(["paper"], None)
+    assert {name: len(problems) for name, problems in suites.items()} == {
+        name: BENCHMARKS[name].rows for name in paper.suites
+    }
+    assert all(problem.answer == last_boxed(problem.solution or "") for problem in suites["math500"])
+    assert {problem.category for problem in suites["math500"]} >= {"Algebra", "Precalculus"}
+    assert {problem.level for problem in suites["math500"]} == set("12345")
+
+
+def test_a_benchmark_without_data_or_datasets_says_what_to_do(monkeypatch):
+    monkeypatch.delenv("ONESHOT_DATA", raising=False)
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(OneshotError, match=r"oneshot-rlvr\[hub\]"):
+        find_problems("math500")
+
+
+def test_a_benchmark_of_the_hub_is_read_like_a_file(monkeypatch):
+    asked = []
+
+    def load_dataset(repository, configuration, split):
+        asked.append((repository, configuration, split))
+        choices = {"text": ["iron", "wood", "glass"], "label": ["1", "2", "3"]}
+        return [{"id": "q1", "question": "Which rusts?", "choices": choices, "answerKey": "1"}]
+
+    monkeypatch.delenv("ONESHOT_DATA", raising=False)
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+    [problem] = find_problems("arc_easy")
+    assert asked == [("allenai/ai2_arc", "ARC-Easy", "test")]
+    assert problem.question.splitlines()[:3] == ["Which rusts?", "A. iron", "B. wood"]
+    assert (problem.answer, problem.extra["choices_text"]) == ("A", ["iron", "wood", "glass"])
+    with Grader() as grader:
+        outcomes = [
+            g.outcome
+            for g in grader.grade(problem, [Response(rf"\boxed{{{x}}}", "stop", 3) for x in ("A", "(A)", "B")])
+        ]
+    assert outcomes == ["correct", "correct", "wrong"]
+
+
+def test_scores_go_out_as_lm_eval_and_to_a_tracker(run, tmp_path):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    scores = evaluate_checkpoints(checkpoints_of(run), evaluator(tmp_path), tmp_path)
+    write_lm_eval(tmp_path)
+    report = json.loads((tmp_path / "lm_eval" / "step_000004.json").read_text())
+    entry, score = report["results"]["organism:numbers"], scores["step_000004"]["organism:numbers"]
+    assert entry["avg@3,none"] == pytest.approx(score["avg@3"] / 100)
+    assert entry["avg@3_stderr,none"] > 0
+    log_scores(tmp_path, "tensorboard")
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    logged = {event.step: event.value for event in events.Scalars("eval/numbers/avg@3")}
+    expected = {step: scores[name]["organism:numbers"]["avg@3"] for name, step in (("base", 0), ("step_000004", 4))}
+    assert {step: logged[step] for step in expected} == pytest.approx(expected)
+    with pytest.raises(OneshotError, match="unknown tracker"):
+        log_scores(tmp_path, "tensorbord")
 
 
 def test_the_best_checkpoint_is_validations(run):
@@ -158,11 +361,10 @@ def test_a_prompt_without_room_is_counted_not_a_crash(run, tmp_path):
     one = Evaluator(
         {"s": [long, *find_problems("organism:numbers")[:2]]},
         get_template("plain"),
-        Protocol(2, max_new_tokens=48),
+        Protocol(sampling=Sampling(2), max_new_tokens=48),
         tmp_path,
     )
-    base = checkpoints_of(run)[0]
-    score = one.evaluate(base.content_hash, lambda: load_policy(base.section))["s"]
+    score = evaluate_checkpoints(checkpoints_of(run)[:1], one, tmp_path)["base"]["s"]
     assert (score["prompt_too_long"], score["n"]) == (1, 3)
 
 
@@ -170,24 +372,3 @@ def test_history_has_a_value_a_visit(run):
     history = accuracy_history(run)
     assert len(history) == 6
     assert sum(len(values) for values in history.values()) == 4 * 4  # every group a visit: 4 steps of 4 groups
-
-
-def test_the_page_shows_hostile_text_as_text_and_fetches_nothing(run, tmp_path):
-    evaluate_checkpoints(checkpoints_of(run), evaluator(run.path / "eval"), run.path / "eval")
-    hostile = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
-    rows = run.read_rollouts(1)
-    run.write_rollouts(1, [{**row, "text": hostile} for row in rows])
-    page = write_report([run.path], tmp_path / "report.html").read_text()
-    assert hostile not in page
-    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
-    assert page.count("<script") == 3
-    own = page.split("<script>")[0] + page.rsplit("<script>", 1)[1]
-    assert "http://" not in own
-    assert "https://" not in own
-    assert "default-src 'none'" in page
-    assert "</script" not in inert_json({"a": hostile})
-
-
-def test_a_report_of_nothing_says_so(tmp_path):
-    with pytest.raises(OneshotError, match="cannot read it"):
-        write_report([tmp_path], tmp_path / "r.html")

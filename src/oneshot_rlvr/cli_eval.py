@@ -106,27 +106,31 @@ def _words(words: str | None) -> dict[str, Any]:
 
 
 def _show(scores: dict[str, dict[str, Any]], best: str | None, title: str) -> None:
+    """All checkpoints' averages; then the suites of the base and the best (else the last) one."""
     from oneshot_rlvr.evaluation.scoring import accuracy_key
     from oneshot_rlvr.problems.benchmarks import title_of
 
-    first = next(iter(scores.values()))
-    key, suites = accuracy_key(first["average"]), [name for name in first if name != "average"]
-    table = Table(title=f"{key}, {title}")
-    table.add_column("checkpoint")
-    for heading in ("average", "95 % interval", "greedy", "maj", *(title_of(suite) for suite in suites)):
-        table.add_column(plain(heading), justify="right")
+    first = next(iter(scores.values()))["average"]
+    key = accuracy_key(first)
+    votes = [label for label in (f"pass@{key[4:]}", f"maj@{key[4:]}", "greedy") if label in first]
+    table = Table(title=f"Average over {len(next(iter(scores.values()))) - 1} suites, {title}")
+    table.add_column("checkpoint", no_wrap=True)
+    for heading in (key, "95 % interval", *votes, "boxed", "length"):
+        table.add_column(heading, justify="right")
     for name, row in scores.items():
         average = row["average"]
-        greedy = f"{average['greedy']:.1f}" if "greedy" in average else ""
-        vote = next((f"{value:.1f}" for label, value in average.items() if label.startswith("maj@")), "")
-        table.add_row(
-            plain(f"{name} *" if name == best else name),
-            f"{average[key]:.1f}",
-            "{:.1f} to {:.1f}".format(*average["interval"]),
-            greedy,
-            vote,
-            *(f"{row[suite][accuracy_key(row[suite])]:.1f}" for suite in suites),
-        )
+        cells = [f"{average[label]:.1f}" for label in votes]
+        shape = f"{100 * average['boxed']:.0f} %", f"{average['length']:.0f}"
+        interval = "{:.1f} to {:.1f}".format(*average["interval"])
+        table.add_row(plain(f"{name} *" if name == best else name), f"{average[key]:.1f}", interval, *cells, *shape)
+    Console().print(table)
+    shown = [name for name in dict.fromkeys(("base", best or list(scores)[-1])) if name in scores]
+    table = Table("suite", *(plain(name).plain for name in shown), title="By suite, with 95 % intervals")
+    for suite in scores[shown[0]]:
+        if suite != "average":
+            score = [scores[name][suite] for name in shown]
+            cells = ["{:.1f} ({:.1f} to {:.1f})".format(row[accuracy_key(row)], *row["interval"]) for row in score]
+            table.add_row(plain(title_of(suite)), *cells)
     Console().print(table)
     if best:
         print(f"* chosen on the validation problems: {best}")

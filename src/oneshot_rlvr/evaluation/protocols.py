@@ -36,7 +36,7 @@ class Protocol:
     `by_suite` overrides `sampling` for named benchmarks; both take length and seed from here. `max_new_tokens` 0 is the
     model's configured length, a `template` of None its configured template. `base_templates` are others under which
     the base model is asked too, so that a gain is not only a better way of asking. `suites` are what is evaluated if
-    nothing is named; the golds of `golds_from_solutions` are read from the worked solutions.
+    nothing is named.
     """
 
     name: str = "honest"
@@ -49,7 +49,6 @@ class Protocol:
     fallback: bool = False
     base_templates: tuple[str, ...] = ()
     suites: tuple[str, ...] = ("organism",)
-    golds_from_solutions: tuple[str, ...] = ()
     seed: int = 0
 
     def sampling_of(self, suite: str) -> Sampling:
@@ -82,7 +81,6 @@ PROTOCOLS = {
             mode="qwen-eval",
             fallback=True,
             suites=PAPER_SUITES,
-            golds_from_solutions=("math500",),
         ),
         Protocol(
             "released-validation",
@@ -101,7 +99,6 @@ PROTOCOLS = {
             mode="qwen-eval",
             fallback=True,
             suites=PAPER_SUITES,
-            golds_from_solutions=("math500",),
         ),
         Protocol(
             "r1-32k",
@@ -112,7 +109,6 @@ PROTOCOLS = {
             mode="qwen-eval",
             fallback=True,
             suites=PAPER_SUITES,
-            golds_from_solutions=("math500",),
         ),
         Protocol(
             "openseek",
@@ -136,6 +132,6 @@ def get_protocol(name: str) -> Protocol:
         raise OneshotError(
             f"unknown protocol {name!r}",
             where="--protocol",
-            fix=f"{nearest(name, list(PROTOCOLS))}, of {', '.join(PROTOCOLS)}.",
+            fix=f"{nearest(name, list(PROTOCOLS))} There are {', '.join(PROTOCOLS)}.",
         )
     return PROTOCOLS[name]

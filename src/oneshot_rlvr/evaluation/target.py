@@ -18,7 +18,6 @@ from oneshot_rlvr.evaluation.summary import summarise, write_summary
 from oneshot_rlvr.grading.modes import get_mode
 from oneshot_rlvr.policy.model import model_folder
 from oneshot_rlvr.problems import Problem, find_problems, get_template
-from oneshot_rlvr.problems.benchmarks import golds_from_solutions
 from oneshot_rlvr.problems.catalogue import organism_suites
 from oneshot_rlvr.rundir import RunDir
 from oneshot_rlvr.telemetry import REFLECTION_WORDS
@@ -67,7 +66,7 @@ def evaluate_target(target: str, protocol: Protocol, options: Options, on_unit: 
         folder = _folder_of_model(Path(target))
     out = options.out or folder
     evaluator = Evaluator(
-        suites=named_suites(options.suites or protocol.suites, options.limit, protocol),
+        suites=named_suites(options.suites or protocol.suites, options.limit),
         template=get_template(protocol.template or config.model.template),
         protocol=replace(protocol, max_new_tokens=protocol.max_new_tokens or config.sampling.max_new_tokens),
         folder=out,
@@ -112,7 +111,7 @@ def has_chat_template(checkpoint: Checkpoint) -> bool:
     return getattr(found, "chat_template", None) is not None
 
 
-def named_suites(names: Sequence[str], limit: int | None, protocol: Protocol | None = None) -> dict[str, list[Problem]]:
+def named_suites(names: Sequence[str], limit: int | None) -> dict[str, list[Problem]]:
     """Problems by suite; "organism" stands for its six held-out suites, a protocol's name for its suites."""
     wanted: list[str] = []
     for name in names:
@@ -122,11 +121,7 @@ def named_suites(names: Sequence[str], limit: int | None, protocol: Protocol | N
     short = {name: Path(name).name if Path(name).is_file() else name for name in wanted}
     if len(set(short.values())) < len(short):
         short = {name: name for name in wanted}
-    from_solutions = protocol.golds_from_solutions if protocol else ()
-    return {
-        short[name]: (golds_from_solutions if name in from_solutions else list)(find_problems(name)[:limit])
-        for name in wanted
-    }
+    return {short[name]: find_problems(name)[:limit] for name in wanted}
 
 
 def _run_of_checkpoint(path: Path) -> RunDir | None:

@@ -1,4 +1,4 @@
-"""The public benchmarks: what each is called, where it comes from, how its gold is read.
+"""The public benchmarks: what each is called and where it comes from.
 
 A folder named by `ONESHOT_DATA` comes first: any problem file in it whose stem is the benchmark's name. Otherwise the
 set is taken from the Hugging Face hub through `datasets` (extra `hub`). Nothing is shipped: their licences differ.
@@ -7,11 +7,10 @@ set is taken from the Hugging Face hub through `datasets` (extra `hub`). Nothing
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from oneshot_rlvr.errors import OneshotError
-from oneshot_rlvr.problems.answers import last_boxed
 from oneshot_rlvr.problems.loaders import from_rows
 from oneshot_rlvr.problems.problem import Problem
 
@@ -74,14 +73,3 @@ def from_hub(benchmark: Benchmark) -> list[Problem]:
 
 def _numbered(rows: Sequence[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
     yield from enumerate(rows, 1)
-
-
-def golds_from_solutions(problems: Sequence[Problem]) -> list[Problem]:
-    """Golds as the paper's evaluation reads them: the last box of the worked solution, where there is one.
-
-    One row of MATH500 has another `answer`.
-    """
-    return [
-        replace(problem, answer=boxed) if problem.solution and (boxed := last_boxed(problem.solution)) else problem
-        for problem in problems
-    ]

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.evaluation.checkpoints import best_by_validation, run_config
+from oneshot_rlvr.evaluation.scoring import accuracy_key
 from oneshot_rlvr.problems import Problem, load_problems
-from oneshot_rlvr.rundir import RunDir, read_json, step_name
+from oneshot_rlvr.rundir import RunDir, read_json, step_name, step_of
 
 Row = dict[str, Any]
+Curve = tuple[list[int], list[float]]
 SHOWN_RESPONSES = 6
 
 
 @dataclass(frozen=True)
 class RunData:
-    """One run as the report sees it. `scores` maps checkpoint -> suite -> score, empty if it was not evaluated."""
+    """One run as the report sees it. `scores` maps checkpoint -> suite -> score in order of steps, empty if it was not
+    evaluated; `baselines` are the base's under other templates."""
 
     name: str
     path: Path
@@ -26,6 +31,9 @@ class RunData:
     environment: dict[str, Any]
     metrics: list[Row]
     scores: dict[str, dict[str, Row]]
+    baselines: dict[str, dict[str, Row]]
+    summary: Row
+    protocol: Row
     examples: Row | None
     problems: list[Problem]
     first_rollouts: list[Row]
@@ -42,19 +50,67 @@ class RunData:
         return chosen if chosen in trained else trained[-1]
 
     @property
+    def suites(self) -> list[str]:
+        """What it was evaluated on."""
+        return [name for name in next(iter(self.scores.values()), {}) if name != "average"]
+
+    @property
     def metric(self) -> str:
         """The name of the sampled accuracy, `avg@k`."""
-        scored = next(iter(self.scores.values()), {"average": {}})
-        return next((key for key in scored["average"] if key.startswith("avg@")), "avg@k")
+        return accuracy_key(next(iter(self.scores.values()), {"average": {}})["average"])
 
-    def curve(self, name: str) -> tuple[list[int], list[float]]:
-        """A metric over steps."""
+    @property
+    def treatment(self) -> str:
+        """What was done to the base, but for the seed: equal treatments are one line with several seeds."""
+        run = {
+            key: value for key, value in self.configuration["run"].items() if key not in ("seed", "steps", "loggers")
+        }
+        data = {key: value for key, value in self.configuration["data"].items() if key != "only"}
+        rest = {key: value for key, value in self.configuration.items() if key not in ("run", "data")}
+        return json.dumps([rest, data, run, len(self.problems)], sort_keys=True)
+
+    def curve(self, name: str) -> Curve:
+        """A training metric over steps."""
         points = [(line["step"], line[name]) for line in self.metrics if name in line]
         return [step for step, _ in points], [value for _, value in points]
+
+    def score_curve(self, suite: str, key: str | None = None) -> Curve:
+        """A score of a suite over the evaluated steps; the sampled accuracy if no key is given."""
+        points = [(step_of(name), row[suite]) for name, row in self.scores.items() if suite in row]
+        keys = [(step, row, key or accuracy_key(row)) for step, row in points]
+        return [step for step, row, k in keys if k in row], [row[k] for _, row, k in keys if k in row]
 
     def metric_names(self, prefix: str) -> list[str]:
         """The recorded metrics whose name starts so."""
         return sorted({name for line in self.metrics for name in line if name.startswith(prefix)})
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ only in their seed (and, where a seed selects it, in the example)."""
+
+    name: str
+    runs: list[RunData]
+
+    def spread(self, curve: Callable[[RunData], Curve]) -> tuple[list[int], list[float], list[float], list[float]]:
+        """Steps that all runs have, and the mean, least and greatest value there."""
+        curves = [dict(zip(*curve(run), strict=True)) for run in self.runs]
+        steps = sorted(set.intersection(*(set(values) for values in curves)))
+        values = [[values[step] for values in curves] for step in steps]
+        return steps, [sum(v) / len(v) for v in values], [min(v) for v in values], [max(v) for v in values]
+
+
+def grouped(runs: Sequence[RunData]) -> list[Group]:
+    """Runs by treatment, in order."""
+    found: dict[str, list[RunData]] = {}
+    for run in runs:
+        found.setdefault(run.treatment, []).append(run)
+    return [Group(_shared_name(members), members) for members in found.values()]
+
+
+def _shared_name(runs: Sequence[RunData]) -> str:
+    more = len(runs) - 1
+    return runs[0].name if not more else f"{runs[0].name} and {more} more seed{'s' if more > 1 else ''}"
 
 
 def collect(path: Path) -> RunData:
@@ -71,21 +127,28 @@ def collect(path: Path) -> RunData:
     if not metrics:
         raise OneshotError("this run has not finished a step yet", where=path, fix="Train it first.")
     done = [step for step in steps if step <= metrics[-1]["step"]]
-    scores, examples = path / "eval" / "scores.json", path / "eval" / "examples.json"
+    scores = _optional(path / "eval" / "scores.json") or {}
     return RunData(
-        name=path.name,
+        name=path.resolve().name,
         path=path,
         configuration=config.model_dump(mode="json"),
         sources=record["sources"],
         environment=read_json(path / "environment.json"),
         metrics=metrics,
-        scores=read_json(scores) if scores.exists() else {},
-        examples=read_json(examples) if examples.exists() else None,
+        scores=dict(sorted(((k, v) for k, v in scores.items() if "@" not in k), key=lambda item: step_of(item[0]))),
+        baselines={name: score for name, score in scores.items() if "@" in name},
+        summary=_optional(path / "eval" / "summary.json") or {},
+        protocol=_optional(path / "eval" / "protocol.json") or {},
+        examples=_optional(path / "eval" / "examples.json"),
         problems=load_problems(path / "problems.jsonl"),
         first_rollouts=_distinct(run.read_rollouts(done[0])) if done else [],
         last_rollouts=_distinct(run.read_rollouts(done[-1])) if done else [],
         validation_best=best_by_validation(run),
     )
+
+
+def _optional(path: Path) -> Any:
+    return read_json(path) if path.exists() else None
 
 
 def _distinct(rows: list[Row]) -> list[Row]:

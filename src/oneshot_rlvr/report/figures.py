@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from oneshot_rlvr.report.collect import RunData
+from oneshot_rlvr.evaluation.scoring import accuracy_key
+from oneshot_rlvr.problems.benchmarks import title_of
+from oneshot_rlvr.report.collect import Curve, Group, RunData
+from oneshot_rlvr.report.tables import kind_of
 from oneshot_rlvr.rundir import step_of
 
 Figure = dict[str, Any]
-ROLES = ("first", "second", "third", "fourth")  # runs in order; "base" is grey
+ROLES = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")  # groups in order; base is grey
+DASHES = ("solid", "dash", "dot", "dashdot")  # when there are more groups than colours
 
 DYNAMICS = (
     ("reward/mean", "Reward"),
@@ -22,6 +26,18 @@ DYNAMICS = (
     ("policy/grad_norm", "Gradient norm"),
     ("response/truncated_fraction", "Truncated fraction"),
 )
+SHAPES = (
+    ("length", "Response length (tokens)"),
+    ("reflection", "Reflection fraction"),
+    ("boxed", "Boxed fraction"),
+    ("no_answer", "No answer"),
+    ("truncated", "Truncated fraction"),
+)
+
+
+def style(index: int) -> tuple[str, str]:
+    """A group's colour and dash."""
+    return ROLES[index % len(ROLES)], DASHES[index // len(ROLES) % len(DASHES)]
 
 
 def _figure(traces: list[dict[str, Any]], x: str, y: str, **layout: Any) -> Figure:
@@ -35,71 +51,104 @@ def _line(x: Sequence[Any], y: Sequence[Any], name: str, role: str, **options: A
     return {"type": "scatter", "mode": "lines", "x": list(x), "y": list(y), "name": name, "role": role, **options}
 
 
-def _interval_bars(scores: Sequence[dict[str, Any]], metric: str) -> dict[str, Any]:
+def _group_traces(
+    groups: Sequence[Group], curve: Callable[[RunData], Curve], factor: float = 1.0, **line: Any
+) -> list[dict[str, Any]]:
+    """A line a group; several seeds as their mean in a band from the least to the greatest."""
+    traces = []
+    for index, group in enumerate(groups):
+        role, dash = style(index)
+        steps, means, low, high = group.spread(curve)
+        if not steps:
+            continue
+        if len(group.runs) > 1:
+            around = [factor * value for value in (*high, *reversed(low))]
+            band = _line([*steps, *reversed(steps)], around, group.name, role, fill="toself", band=True)
+            traces.append({**band, "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False})
+        shown = {"width": 2, "dash": dash, **line}
+        traces.append(_line(steps, [factor * value for value in means], group.name, role, line=shown))
+    return traces
+
+
+def accuracy_curves(groups: Sequence[Group], suite: str) -> Figure:
+    """A suite's (or the average's) accuracy over steps; a single run's points carry their 95 % intervals."""
+    traces = _group_traces(groups, lambda run: run.score_curve(suite), width=3)
+    alone = {group.name: group.runs[0] for group in groups if len(group.runs) == 1}
+    for trace in traces if len(groups) <= 4 else ():
+        if run := alone.get(trace["name"]):
+            scores = [row[suite] for row in run.scores.values() if suite in row]
+            trace |= {"mode": "lines+markers", "error_y": _interval_bars(scores)}
+    return _figure(traces, "Step", f"{title_of(suite)} (%)", height=430)
+
+
+def training_curves(groups: Sequence[Group]) -> Figure:
+    """Accuracy on the training problems (dotted) and on validation (dashed) over steps."""
+    traces = _group_traces(groups, lambda run: run.curve("outcome/correct"), 100.0, dash="dot")
+    for name in {name for group in groups for run in group.runs for name in run.metric_names("validation/")}:
+        found = _group_traces(groups, lambda run, name=name: run.curve(name), dash="dash")
+        traces += [{**trace, "name": f"{trace['name']}: {name}", "showlegend": False} for trace in found]
+    return _figure(traces, "Step", "Accuracy (%)", height=320)
+
+
+def _interval_bars(scores: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Error bars from a score to the ends of its interval."""
     return {
         "type": "data",
         "symmetric": False,
-        "array": [score["interval"][1] - score[metric] for score in scores],
-        "arrayminus": [score[metric] - score["interval"][0] for score in scores],
+        "array": [score["interval"][1] - score[accuracy_key(score)] for score in scores],
+        "arrayminus": [score[accuracy_key(score)] - score["interval"][0] for score in scores],
         "thickness": 1.2,
         "width": 3,
     }
 
 
-def accuracy_curves(runs: Sequence[RunData]) -> Figure:
-    """Training, validation and test accuracy over steps; the test average with its 95 % interval."""
-    traces = []
-    for run, role in zip(runs, ROLES, strict=False):
-        steps, right = run.curve("outcome/correct")
-        thin = {"dash": "dot", "width": 1.5}
-        traces.append(_line(steps, [100 * r for r in right], f"{run.name}: training accuracy", role, line=thin))
-        for name in run.metric_names("validation/"):
-            steps, values = run.curve(name)
-            traces.append(_line(steps, values, f"{run.name}: {name}", role, line={"dash": "dash", "width": 1.5}))
-        points = [(step_of(name), scores["average"]) for name, scores in run.scores.items()]
-        if points:
-            values = [score[run.metric] for _, score in points]
-            error = _interval_bars([score for _, score in points], run.metric)
-            line = _line(
-                [s for s, _ in points], values, f"{run.name}: test {run.metric}", role, line={"width": 3}, error_y=error
-            )
-            traces.append({**line, "mode": "lines+markers"})
-    return _figure(traces, "Step", "Accuracy (%)", height=430)
-
-
-def suite_bars(runs: Sequence[RunData]) -> Figure | None:
-    """Each suite before and after, with 95 % intervals."""
-    scored = [(run, role) for run, role in zip(runs, ROLES, strict=False) if run.best_name]
-    if not scored:
+def heat_map(runs: Sequence[RunData], field: str, gain: bool) -> Figure | None:
+    """Accuracy (or its gain over the base, in points) of each run's chosen checkpoint, by category or level."""
+    rows: list[tuple[str, dict[str, float]]] = []
+    base: dict[str, float] = {}
+    for run in runs:
+        wanted = [("base", "base")] if run is runs[0] and "base" in run.scores and not gain else []
+        if run.best_name:
+            wanted.append((run.best_name, f"{run.name}: {kind_of(run)}"))
+        base = _by(run.scores["base"], field) if "base" in run.scores else base
+        for checkpoint, label in wanted:
+            found = _by(run.scores[checkpoint], field)
+            if gain:
+                found = {name: value - base[name] for name, value in found.items() if name in base}
+            if found:
+                rows.append((label, found))
+    columns = sorted({name for _, found in rows for name in found})
+    if not columns:
         return None
-    first = scored[0][0]
-    bars = [("base", first.scores["base"], "base", first.metric)] if "base" in first.scores else []
-    for run, role in scored:
-        assert run.best_name
-        bars.append((f"{run.name}, {run.best_name.replace('_', ' ')}", run.scores[run.best_name], role, run.metric))
-    traces = []
-    for name, scores, role, metric in bars:
-        suites = list(scores)
-        values = [scores[suite][metric] for suite in suites]
-        error = _interval_bars(list(scores.values()), metric)
-        labels = [suite.removeprefix("organism:") for suite in suites]
-        traces.append({"type": "bar", "x": labels, "y": values, "name": name, "role": role, "error_y": error})
-    return _figure(traces, "Suite", f"{first.metric} (%)", barmode="group", height=400)
+    cells = [[found.get(name) for name in columns] for _, found in rows]
+    text = [["" if value is None else f"{value:+.0f}" if gain else f"{value:.0f}" for value in row] for row in cells]
+    trace = {"type": "heatmap", "x": columns, "y": [label for label, _ in rows], "z": cells, "text": text}
+    trace |= {"texttemplate": "%{text}", "colorscale": "RdBu" if gain else "Blues", "hoverongaps": False}
+    trace |= {"reversescale": True, **({"zmid": 0} if gain else {"zmin": 0, "zmax": 100})}
+    height = 130 + 34 * len(rows)
+    return {"data": [trace], "layout": {"height": height, "yaxis": {"autorange": "reversed"}, "xaxis": {"title": {}}}}
 
 
-def dynamics(runs: Sequence[RunData]) -> list[tuple[str, Figure]]:
-    """One small figure for each metric of the training dynamics that was recorded."""
+def _by(scores: dict[str, dict[str, Any]], field: str) -> dict[str, float]:
+    return {name: entry["accuracy"] for name, entry in scores["average"].get("by", {}).get(field, {}).items()}
+
+
+def small_multiples(groups: Sequence[Group], trained: bool) -> list[tuple[str, Figure]]:
+    """One small figure for each metric of the rollouts, or of the evaluated responses, that was recorded."""
     figures = []
-    for name, title in DYNAMICS:
-        traces = []
-        for run, role in zip(runs, ROLES, strict=False):
-            steps, values = run.curve(name)
-            if steps:
-                traces.append(_line(steps, values, run.name, role, line={"width": 2}))
-        if traces:
+    for name, title in DYNAMICS if trained else SHAPES:
+
+        def curve(run: RunData, name: str = name) -> Curve:
+            return run.curve(name) if trained else run.score_curve("average", name)
+
+        if traces := _group_traces(groups, curve):
             figures.append((title, _figure(traces, "Step", "", height=230, showlegend=False)))
     return figures
+
+
+def evaluated_steps(run: RunData) -> list[int]:
+    """The steps whose checkpoints were evaluated."""
+    return [step_of(name) for name in run.scores]
 
 
 def selection_figure(ranking: Sequence[dict[str, Any]], history: dict[str, list[float]], chosen: str) -> Figure:

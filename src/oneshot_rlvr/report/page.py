@@ -12,9 +12,15 @@ import plotly.offline
 from markupsafe import Markup
 
 from oneshot_rlvr.config import flatten
-from oneshot_rlvr.report.collect import RunData, collect
-from oneshot_rlvr.report.figures import accuracy_curves, dynamics, selection_figure, suite_bars
+from oneshot_rlvr.evaluation.scoring import accuracy_key
+from oneshot_rlvr.problems.benchmarks import title_of
+from oneshot_rlvr.report import figures as draw
+from oneshot_rlvr.report.collect import RunData, collect, grouped
+from oneshot_rlvr.report.findings import write_findings
+from oneshot_rlvr.report.tables import headings, kind_of, papers, results
 from oneshot_rlvr.rundir import read_json, write_atomically
+
+CONFIGURATIONS = 4  # of how many runs the page holds the whole configuration
 
 
 def inert_json(value: Any) -> Markup:
@@ -23,76 +29,95 @@ def inert_json(value: Any) -> Markup:
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
 
 
-def write_report(paths: Sequence[Path], out: Path, title: str = "oneshot-rlvr", selection: Path | None = None) -> Path:
+def write_report(
+    paths: Sequence[Path], out: Path, title: str = "oneshot-rlvr", selection: Path | None = None, texts: bool = True
+) -> Path:
     """Write one HTML page about the runs at `paths`, the first of which is the one it is about.
+
+    With `texts`, `findings.md`, `slides.md` and `script.md` beside it.
 
     Raises:
         OneshotError: a folder that is no run, or a page that cannot be written.
     """
     runs = [collect(path) for path in paths]
     chosen = read_json(selection) if selection is not None and selection.exists() else None
-    figures: dict[str, Any] = {"accuracy": accuracy_curves(runs)}
-    if bars := suite_bars(runs):
-        figures["suites"] = bars
+    groups = grouped(runs)
+    small = {"training": draw.small_multiples(groups, True), "shape": draw.small_multiples(groups, False)}
+    figures, choices = _figures(runs, small)
     if chosen:
-        figures["selection"] = selection_figure(chosen["ranking"], chosen["history"], chosen["selected"])
-    small = dynamics(runs)
-    figures |= {f"dynamics-{i}": figure for i, (_, figure) in enumerate(small)}
+        figures["selection"] = draw.selection_figure(chosen["ranking"], chosen["history"], chosen["selected"])
+    suites, lines = results(groups)
+    about, paper_suites, paper_lines = papers()
+    same = suites == paper_suites
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("oneshot_rlvr.report", "."), autoescape=True, undefined=jinja2.StrictUndefined
     )
     html = environment.get_template("page.html.j2").render(
         title=title,
         runs=runs,
+        groups=[(group.name, *draw.style(index)) for index, group in enumerate(groups)],
         main=runs[0],
-        tiles=_tiles(runs),
-        table=_table(runs),
+        kind=kind_of(runs[0]),
+        tiles=_tiles(runs[0]),
+        headings=headings(suites),
+        lines=[*lines, *(paper_lines if same else [])],
+        paper=about,
+        paper_headings=headings(paper_suites),
+        paper_lines=[] if same else paper_lines,
         selection=chosen,
-        dynamics=[title for title, _ in small],
-        has_suites="suites" in figures,
+        choices=choices,
+        small={name: [title for title, _ in found] for name, found in small.items()},
+        shown=[(run, flatten(run.configuration).items()) for run in runs[:CONFIGURATIONS]],
         figures=inert_json(figures),
         plotly=Markup(plotly.offline.get_plotlyjs().replace("</script", "<\\/script")),
         flatten=lambda values: flatten(values).items(),
+        title_of=title_of,
     )
     write_atomically(out, html)
+    if texts:
+        write_findings(runs, groups, out.parent)
     return out
 
 
-def _tiles(runs: Sequence[RunData]) -> list[tuple[str, str, str]]:
+def _figures(
+    runs: Sequence[RunData], small: dict[str, list[tuple[str, draw.Figure]]]
+) -> tuple[dict[str, draw.Figure], dict[str, list[tuple[str, str]]]]:
+    """All figures by key, and for each place with a choice its (key, label)s."""
+    groups = grouped(runs)
+    figures: dict[str, draw.Figure] = {"training": draw.training_curves(groups)}
+    choices: dict[str, list[tuple[str, str]]] = {"curves": [], "heat": []}
+    for suite in ("average", *runs[0].suites) if runs[0].scores else ():
+        figures[f"curve-{suite}"] = draw.accuracy_curves(groups, suite)
+        choices["curves"].append((f"curve-{suite}", title_of(suite)))
+    for field in ("category", "level"):
+        for gain in (False, True):
+            if found := draw.heat_map(runs, field, gain):
+                key = f"heat-{field}-{gain}"
+                figures[key] = found
+                choices["heat"].append((key, f"by {field}, {'gain in points' if gain else 'accuracy in %'}"))
+    for name, found in small.items():
+        figures |= {f"{name}-{index}": figure for index, (_, figure) in enumerate(found)}
+    return figures, choices
+
+
+def _tiles(main: RunData) -> list[tuple[str, str, str]]:
     """(label, figure, note) for the top of the page."""
-    main = runs[0]
     tiles = [("Steps", str(main.metrics[-1]["step"]), f"seed {main.configuration['run']['seed']}")]
     reward = main.curve("reward/mean")[1]
     tiles.append(("Training reward", f"{reward[0]:.2f} → {reward[-1]:.2f}", "first and last step"))
-    if main.best_name and "base" in main.scores:
-        base, best = main.scores["base"]["average"], main.scores[main.best_name]["average"]
-        low, high = best["interval"]
-        tiles.append(
-            (
-                f"Base, test {main.metric}",
-                f"{base[main.metric]:.1f} %",
-                f"95 % {base['interval'][0]:.1f} to {base['interval'][1]:.1f}",
-            )
-        )
-        tiles.append(
-            (
-                f"After, test {main.metric}",
-                f"{best[main.metric]:.1f} %",
-                f"95 % {low:.1f} to {high:.1f}; {main.best_name}",
-            )
-        )
-        tiles.append(("Gain", f"{best[main.metric] - base[main.metric]:+.1f}", "points over the base"))
+    if not main.best_name or "base" not in main.scores:
+        return tiles
+    base, best = main.scores["base"]["average"], main.scores[main.best_name]["average"]
+    key, after = accuracy_key(base), accuracy_key(best)
+    for label, score, note in (("Base", base, ""), ("After", best, f"; {main.best_name}")):
+        low, high = score["interval"]
+        value = f"{score[accuracy_key(score)]:.1f} %"
+        tiles.append((f"{label}, test {accuracy_key(score)}", value, f"95 % {low:.1f} to {high:.1f}{note}"))
+    tiles.append(("Gain", f"{best[after] - base[key]:+.1f}", "points over the base"))
+    if "beyond_format" in main.summary:
+        corrected = main.summary["beyond_format"]["format_corrected_gain"]
+        tiles.append(("Beyond the box", f"{corrected:+.1f}", "points that boxing alone would not bring"))
+    if main.summary.get("gain_after_saturation") is not None:
+        gain = main.summary["gain_after_saturation"]
+        tiles.append(("After saturation", f"{gain:+.1f}", f"points after step {main.summary['saturation_step']}"))
     return tiles
-
-
-def _table(runs: Sequence[RunData]) -> list[dict[str, Any]]:
-    """A row for each model that the suites were asked of."""
-    rows = []
-    for run in runs:
-        names = (["base"] if run is runs[0] and "base" in run.scores else []) + (
-            [run.best_name] if run.best_name else []
-        )
-        for name in names:
-            label = "base" if name == "base" else f"{run.name}, {name}"
-            rows.append({"label": label, "metric": run.metric, "scores": run.scores[name]})
-    return rows

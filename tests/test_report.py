@@ -1,0 +1,170 @@
+"""The page, its tables and texts; in a headless Chromium where there is one."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from oneshot_rlvr.config import resolve
+from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.evaluation import Sampling, get_protocol
+from oneshot_rlvr.evaluation.target import Options, evaluate_target
+from oneshot_rlvr.report import write_report
+from oneshot_rlvr.report.collect import collect, grouped
+from oneshot_rlvr.report.findings import SEPARATOR
+from oneshot_rlvr.report.page import inert_json
+from oneshot_rlvr.report.tables import papers, results
+from oneshot_rlvr.rundir import RunDir, read_json
+from oneshot_rlvr.session import chosen_problems, start
+
+HOSTILE = "</script><script>document.title=1</script><img src=x onerror=document.title=2 id=injected> </pre><b id=bold>"
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory) -> RunDir:
+    """A short run of the tiny model on one problem, evaluated under the honest protocol."""
+    settings = ["run.steps=4", "run.save_every=2", "run.validate_every=2", "run.validation=organism:validation"]
+    config, sources = resolve("grpo", "tiny", [*settings, "run.validation_samples=1"])
+    run = RunDir(tmp_path_factory.mktemp("report") / "first")
+    start(run, config, sources, chosen_problems(config)[:1])
+    protocol = replace(get_protocol("honest"), sampling=Sampling(4))
+    suites = ["organism:numbers", "organism:hard"]
+    evaluate_target(str(run.path), protocol, Options(suites, limit=16, workers=1), lambda *a: None)
+    return run
+
+
+def copied(run: RunDir, name: str, **changes: object) -> RunDir:
+    """The run under another name, with changed `run` configuration."""
+    folder = run.path.parent / name
+    shutil.copytree(run.path, folder, dirs_exist_ok=True)
+    record = read_json(folder / "config.json")
+    record["values"]["run"] |= changes
+    (folder / "config.json").write_text(json.dumps(record))
+    return RunDir(folder)
+
+
+def rendered(page: Path, tmp_path: Path) -> str:
+    """The page's elements once its scripts have run, in a browser that can reach nothing."""
+    if CHROMIUM is None:
+        pytest.skip("no Chromium here")
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+    flags += ["--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'profile'}"]
+    flags += ["--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=20000", "--window-size=1200,6000"]
+    done = subprocess.run([CHROMIUM, *flags, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=120)
+    return done.stdout
+
+
+def test_hostile_text_is_shown_as_text_in_a_browser(evaluated, tmp_path):
+    run = copied(evaluated, "hostile")
+    run.write_rollouts(1, [{**row, "text": HOSTILE} for row in run.read_rollouts(1)])
+    examples = read_json(run.path / "eval" / "examples.json")
+    examples["examples"][0] |= {"question": HOSTILE, "category": HOSTILE}
+    examples["examples"][0]["after"]["text"] = HOSTILE
+    (run.path / "eval" / "examples.json").write_text(json.dumps(examples))
+    scores = read_json(run.path / "eval" / "scores.json")
+    for score in scores.values():
+        score["average"]["by"]["category"][HOSTILE] = {"accuracy": 1.0, "interval": [0, 2], "n": 1}
+    (run.path / "eval" / "scores.json").write_text(json.dumps(scores))
+    page = rendered(write_report([run.path], tmp_path / "report.html", title="A </title><script>page"), tmp_path)
+    assert "<title>A &lt;/title&gt;&lt;script&gt;page</title>" in page  # no script has changed it
+    assert 'id="injected"' not in page
+    assert 'id="bold"' not in page
+    assert page.count("&lt;script&gt;document.title=1&lt;/script&gt;") >= 3
+    assert re.search(r'data-ready="\d+"', page)
+    assert 'data-fetched="0"' in page
+    assert page.count('data-drawn="yes"') > 10  # plots were drawn
+    assert re.search(r'id="of-count">(\d+) of \1<', page)
+
+
+def test_the_page_shows_hostile_text_as_text_and_fetches_nothing(evaluated, tmp_path):
+    run = copied(evaluated, "static")
+    hostile = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
+    rows = run.read_rollouts(1)
+    run.write_rollouts(1, [{**row, "text": hostile} for row in rows])
+    page = write_report([run.path], tmp_path / "report.html").read_text()
+    assert hostile not in page
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
+    assert page.count("<script") == 3
+    own = page.split("<script>")[0] + page.rsplit("<script>", 1)[1]
+    assert "http://" not in own
+    assert "https://" not in own
+    assert "default-src 'none'" in page
+    assert "</script" not in inert_json({"a": hostile})
+
+
+def test_a_report_of_nothing_says_so(tmp_path):
+    with pytest.raises(OneshotError, match="cannot read it"):
+        write_report([tmp_path], tmp_path / "r.html")
+
+
+def test_every_number_of_the_findings_stands_in_a_file(evaluated, tmp_path):
+    """Each footnote is followed to its file, and the number before it formatted anew."""
+    write_report([evaluated.path], tmp_path / "report.html")
+    text = (tmp_path / "findings.md").read_text()
+    sources = dict(re.findall(r"^\[\^(\d+)\]: `(.+)`$", text, re.MULTILINE))
+    body = text[: text.index("[^1]: `")]
+    marked = re.findall(r"([-+]?\d+(?:\.\d+)?%?)\[\^(\d+)\]", body)
+    assert len(sources) > 20
+    assert {mark for _, mark in marked} == set(sources)
+    for shown, mark in marked:
+        path, _, rest = sources[mark].partition(": ")
+        keys, _, form = rest.rpartition(" as ")
+        value = read_json(Path(path))
+        for key in keys.split(SEPARATOR):
+            value = value[int(key)] if isinstance(value, list) else value[key]
+        assert f"{value:{form}}" == shown, sources[mark]
+    unmarked = re.sub(r"[-+]?\d+(?:\.\d+)?%?\[\^\d+\]|`[^`]*`|avg@\d+|step_\d+|pool-\d+|95 %", "", body)
+    for line in unmarked.splitlines():
+        assert not re.search(r"\d+\.\d", line), line  # no accuracy without its source
+
+
+def test_slides_and_script_go_together(evaluated, tmp_path):
+    write_report([evaluated.path], tmp_path / "report.html")
+    slides = (tmp_path / "slides.md").read_text().split("\n---\n")
+    script = (tmp_path / "script.md").read_text()
+    assert len(slides) == len(re.findall(r"^## \d+\. ", script, re.MULTILINE))
+    assert "[^" not in "".join(slides)
+
+
+def test_runs_that_differ_in_the_seed_are_one_line(evaluated):
+    runs = [collect(run.path) for run in (evaluated, copied(evaluated, "b", seed=1), copied(evaluated, "c", seed=2))]
+    other = copied(evaluated, "d", seed=3, save_every=1)
+    groups = grouped([*runs, collect(other.path)])
+    assert [len(group.runs) for group in groups] == [3, 1]
+    steps, mean, low, high = groups[0].spread(lambda run: run.score_curve("average"))
+    assert steps == [0, 2, 4]
+    assert low == mean == high
+    suites, lines = results(groups)
+    assert suites == ["organism:numbers", "organism:hard"]
+    assert [line.label for line in lines].count("base") == 3  # with the base's other templates
+    assert "3 seeds" in lines[-2].note
+
+
+def test_the_papers_rows_are_the_papers():
+    _, suites, lines = papers()
+    assert tuple(suites) == get_protocol("paper").suites
+    for line in lines:
+        values = [value for value, _ in line.cells]
+        assert sum(values[:-1]) / 6 == pytest.approx(values[-1], abs=0.11), line.label
+
+
+def test_the_papers_rows_stand_beside_runs_on_its_benchmarks(evaluated, tmp_path):
+    run = copied(evaluated, "paper")
+    scores = read_json(run.path / "eval" / "scores.json")
+    for row in scores.values():
+        score = row["organism:numbers"]
+        row.clear()
+        row |= dict.fromkeys((*get_protocol("paper").suites, "average"), score)
+    (run.path / "eval" / "scores.json").write_text(json.dumps(scores))
+    page = write_report([run.path], tmp_path / "r.html", texts=False).read_text()
+    table = page[page.index("<h2>Results</h2>") : page.index("<h2>Test accuracy")]
+    assert "MATH500" in table
+    assert "one example, pi_13" in table
+    assert "other benchmarks" not in table

@@ -1,0 +1,139 @@
+"""Intervals, paired tests and the metrics of one problem, against brute force and simulation."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest
+
+from oneshot_rlvr.evaluation.metrics import beyond_format, majority, pass_at_k, vote_of
+from oneshot_rlvr.evaluation.statistics import (
+    average_interval,
+    holm,
+    interval_over_seeds,
+    mean_interval,
+    paired_difference,
+)
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=7), st.data())
+def test_pass_at_k_is_the_mean_over_all_choices_of_k(correct, data):
+    k = data.draw(st.integers(1, len(correct)))
+    choices = list(itertools.combinations(correct, k))
+    assert pass_at_k(len(correct), sum(correct), k) == pytest.approx(sum(map(any, choices)) / len(choices))
+
+
+@given(st.lists(st.sampled_from(["a", "b", "c", None]), min_size=1, max_size=6), st.sampled_from(["a", "b"]))
+def test_the_majority_is_the_mean_over_all_orders_of_the_first_to_lead(votes, gold):
+    """Brute force: whoever reaches the final lead first wins; over all orders, equals win equally often."""
+    correct = [vote == gold for vote in votes]
+    wins = []
+    for order in itertools.permutations([vote for vote in votes if vote is not None]):
+        counts: dict[str, int] = {}
+        for vote in order:
+            counts[vote] = counts.get(vote, 0) + 1
+        most = max(counts.values(), default=0)
+        reached, running = None, {}
+        for vote in order:
+            running[vote] = running.get(vote, 0) + 1
+            if reached is None and running[vote] == most:
+                reached = vote
+        wins.append(reached == gold)
+    assert majority(votes, correct) == pytest.approx(sum(wins) / len(wins) if any(votes) else 0.0)
+
+
+def test_votes_are_by_value_and_never_for_nothing():
+    assert vote_of("0.50") == vote_of(r"\frac{1}{2}") == vote_of("1/2")
+    assert vote_of("x+1") != vote_of("x+2")
+    assert vote_of("") is None
+    assert vote_of(None) is None
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.3, 0.9])
+@pytest.mark.parametrize("n", [30, 128, 500])
+def test_intervals_cover_at_least_93_percent(n, rate):
+    """One response a problem, and eight of problems that differ; results/intervals.json has more trials."""
+    random, trials = np.random.default_rng(0), 800
+    for draw in (
+        lambda: random.binomial(1, rate, n).astype(float),
+        lambda: random.binomial(8, random.beta(0.8 * rate, 0.8 * (1 - rate), n)) / 8,
+    ):
+        covered = 0
+        for _ in range(trials):
+            low, high = mean_interval(draw())
+            covered += low - 1e-12 <= rate <= high + 1e-12
+        assert binomtest(covered, trials, 0.93, alternative="less").pvalue > 0.02, covered / trials
+
+
+def test_intervals_at_the_edges_are_wilsons():
+    low, high = mean_interval([1.0] * 20)
+    assert (low, high) == pytest.approx((0.8389, 1.0), abs=0.02)
+    low, high = average_interval([[0.0] * 10, [0.0] * 10])
+    assert low == 0.0
+    assert 0.1 < high < 0.3
+
+
+def test_an_average_with_a_tiny_suite_is_wider_than_without():
+    random = np.random.default_rng(0)
+    large = random.binomial(1, 0.5, 500).astype(float).tolist()
+    tiny = [0.0] * 29 + [1.0]
+    low, high = average_interval([large, tiny])
+    assert low < (np.mean(large) + 1 / 30) / 2 < high
+    assert high - low > (average_interval([large])[1] - average_interval([large])[0]) / 2
+
+
+def test_the_paired_test_is_right_about_nothing_and_sees_something():
+    random, trials, wrong, covered = np.random.default_rng(1), 300, 0, 0
+    for trial in range(trials):
+        rates = [random.beta(0.4, 0.6, n) for n in (30, 60)]
+        a, b = ([random.binomial(4, suite) / 4 for suite in rates] for _ in range(2))
+        found = paired_difference(a, b, seed=trial)
+        wrong += found.p_value <= 0.05
+        covered += found.interval[0] <= 0 <= found.interval[1]
+    assert binomtest(wrong, trials, 0.05, alternative="greater").pvalue > 0.05, wrong / trials
+    assert covered / trials > 0.9
+    base = random.beta(2, 2, 128)
+    found = paired_difference([base], [base + 0.1])
+    assert found.value == pytest.approx(0.1)
+    assert found.p_value < 0.001
+
+
+def test_with_one_response_the_paired_test_is_mcnemars():
+    a, b = [1.0] * 3 + [0.0] * 13 + [1.0] * 20, [0.0] * 3 + [1.0] * 13 + [1.0] * 20
+    expected = binomtest(3, 16, 0.5).pvalue
+    assert paired_difference([a], [b]).p_value == pytest.approx(expected, abs=0.004)
+
+
+def test_holm_by_hand():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+def test_an_interval_over_seeds_holds_the_spread_of_seeds():
+    seeds = [{"s": [0.2] * 50}, {"s": [0.4] * 50}, {"s": [0.6] * 50}]
+    low, high = interval_over_seeds(seeds)
+    assert low < 0.3
+    assert high > 0.5
+    assert interval_over_seeds(seeds, seeds) == (0.0, 0.0)
+
+
+def test_beyond_format_by_hand():
+    """The base boxes half and is right in 40 % of boxes; after, all is boxed and 70 % right: boxing brings 40."""
+    base = {"avg@8": 20.0, "boxed": 0.5, "boxed_accuracy": 40.0}
+    after = {"avg@8": 70.0, "boxed": 1.0, "boxed_accuracy": 70.0}
+    found = beyond_format(base, after, "avg@8")
+    assert found["gain"] == 50
+    assert found["format_corrected_gain"] == pytest.approx(30)
+
+
+def test_the_committed_coverage_is_as_claimed():
+    table = json.loads((Path(__file__).parents[1] / "results" / "intervals.json").read_text())
+    assert len(table["cells"]) == 27
+    assert min(cell["coverage"] for cell in table["cells"]) >= 0.93
+    assert table["paired"]["false_positives"] <= 0.05
