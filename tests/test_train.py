@@ -208,7 +208,7 @@ ALIKE = [(20, 21, 22, 1), (20, 21, 22, 1), (20, 21, 23, 24, 1), (20, 1), (20, 21
 
 def test_every_mechanism_can_be_off_and_changes_nothing(monkeypatch):
     monkeypatch.setattr("oneshot_rlvr.update.LOGITS_BUDGET", 300)  # so that a vocabulary of 100 goes in chunks
-    mechanisms = [name for name in SpeedSection.model_fields if name not in ("compaction", "grade_once")]
+    mechanisms = [name for name in SpeedSection.model_fields if name not in ("compaction", "grade_once", "cuda_graphs")]
     assert len(mechanisms) == 6
     free = ("algorithm.entropy_coefficient=0", "algorithm.kl_coefficient=0")
     for extra in ((), free, ("batch.minibatches=2",)):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.evaluation.runs import read_scores
 from oneshot_rlvr.evaluation.scoring import accuracy_key
 from oneshot_rlvr.loggers import Target, check_loggers, open_loggers
 from oneshot_rlvr.problems.benchmarks import title_of
@@ -16,15 +17,15 @@ Row = dict[str, Any]
 METRICS = ("avg@", "pass@", "maj@", "greedy", "boxed", "truncated", "reflection", "length")
 
 
-def read_scores(folder: Path) -> dict[str, dict[str, Row]]:
-    """`scores.json` of an evaluation.
+def scores_in(folder: Path) -> dict[str, dict[str, Row]]:
+    """All scores of an evaluation.
 
     Raises:
-        OneshotError: there is none.
+        OneshotError: there are none.
     """
     if not (folder / "scores.json").exists():
         raise OneshotError("no scores in this folder", where=folder, fix="Run `oneshot eval` first.")
-    return read_json(folder / "scores.json")
+    return read_scores(folder)
 
 
 def write_lm_eval(folder: Path) -> None:
@@ -32,7 +33,7 @@ def write_lm_eval(folder: Path) -> None:
 
     `stderr` is a quarter of the 95 % interval's width, which is how a reader of such a file turns it back.
     """
-    scores, record = read_scores(folder), read_json(folder / "protocol.json")
+    scores, record = scores_in(folder), read_json(folder / "protocol.json")
     for checkpoint, suites in scores.items():
         results, samples = {}, {}
         for suite, score in suites.items():
@@ -66,7 +67,7 @@ def log_scores(folder: Path, logger: str) -> None:
     Raises:
         OneshotError: an unknown tracker, or one that is not installed.
     """
-    scores, record = read_scores(folder), read_json(folder / "protocol.json")
+    scores, record = scores_in(folder), read_json(folder / "protocol.json")
     check_loggers([logger])
     name = f"{folder.resolve().parent.name}-{folder.name}"
     with open_loggers([logger], Target(folder, name, json.dumps([str(folder.resolve()), scores]), record, -1)) as log:

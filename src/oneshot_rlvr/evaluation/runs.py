@@ -1,7 +1,7 @@
 """Evaluate checkpoints: sample in one or more processes, score, keep `scores.json` and what it was made from.
 
 An evaluation folder holds `protocol.json` (what was asked), `suites/` (the problems), `index.json` (each checkpoint's
-weights and transcripts), `transcripts/` and `scores.json`.
+weights and transcripts), `transcripts/`, `scores.json`, and `baselines.json` (the base under other templates).
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ def evaluate_checkpoints(
 ) -> Scores:
     """Scores of every checkpoint by suite; `out/scores.json` grows checkpoint by checkpoint.
 
-    Scores under the same protocol and suites stay in the file, and what has not changed is not graded again; others
-    make way. Nothing that has a transcript is sampled again. `workers` None chooses a process a core for small models
-    on a CPU, and one otherwise.
+    The base under other templates goes to `out/baselines.json`. Scores under the same protocol and suites stay, and
+    what has not changed is not graded again; others make way. Nothing that has a transcript is sampled again. `workers`
+    None chooses a process a core for small models on a CPU, and one otherwise.
     """
     scores, index = _kept(evaluator, out)
     write_atomically(out / "protocol.json", json.dumps(evaluator.record, indent=1) + "\n")
@@ -67,9 +67,8 @@ def evaluate_checkpoints(
                 units.setdefault(unit.suite, []).append(unit.path.name)
             asked = (template or evaluator.template).name
             index[checkpoint.name] = {"weights": weights, "template": asked, "transcripts": units}
-            scores = dict(sorted(scores.items()))  # base, then the steps
             write_atomically(out / "index.json", json.dumps(index, indent=1) + "\n")
-            write_atomically(out / "scores.json", json.dumps(scores, indent=1) + "\n")
+            _write_scores(out, scores)
     return {checkpoint.name: scores[checkpoint.name] for checkpoint in checkpoints}
 
 
@@ -78,8 +77,21 @@ def _kept(evaluator: Evaluator, out: Path) -> tuple[Scores, dict[str, Row]]:
     if not (out / "index.json").exists() or read_json(out / "protocol.json") != evaluator.record:
         return {}, {}
     index = read_json(out / "index.json")
-    scores = read_json(out / "scores.json") if (out / "scores.json").exists() else {}
-    return {name: score for name, score in scores.items() if name in index}, index
+    scores = {name: score for name, score in read_scores(out).items() if name in index}
+    return scores, index
+
+
+def read_scores(out: Path) -> Scores:
+    """An evaluation's scores: of the base and the steps, then of the base under other templates."""
+    files = [path for path in (out / "scores.json", out / "baselines.json") if path.exists()]
+    return {name: score for path in files for name, score in read_json(path).items()}
+
+
+def _write_scores(out: Path, scores: Scores) -> None:
+    for file, others in (("scores.json", False), ("baselines.json", True)):
+        part = {name: score for name, score in sorted(scores.items()) if ("@" in name) == others}
+        if part:
+            write_atomically(out / file, json.dumps(part, indent=1) + "\n")
 
 
 def _sampled(

@@ -10,6 +10,7 @@ from typing import Any
 
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.evaluation.checkpoints import best_by_validation, run_config
+from oneshot_rlvr.evaluation.runs import read_scores
 from oneshot_rlvr.evaluation.scoring import accuracy_key
 from oneshot_rlvr.problems import Problem, load_problems
 from oneshot_rlvr.rundir import RunDir, read_json, step_name, step_of
@@ -127,7 +128,7 @@ def collect(path: Path) -> RunData:
     if not metrics:
         raise OneshotError("this run has not finished a step yet", where=path, fix="Train it first.")
     done = [step for step in steps if step <= metrics[-1]["step"]]
-    scores = _optional(path / "eval" / "scores.json") or {}
+    scores = read_scores(path / "eval")
     return RunData(
         name=path.resolve().name,
         path=path,

@@ -46,7 +46,9 @@ def results(groups: Sequence[Group]) -> tuple[list[str], list[Line]]:
     if "base" in main.scores:
         lines.append(_of_score("base", f"template {main.protocol.get('template', '')}", main.scores["base"], suites))
     lines += [
-        _of_score("base", f"template {name.partition('@')[2]}", score, suites) for name, score in main.baselines.items()
+        _of_score("base", f"template {name.partition('@')[2]}", score, suites)
+        for name, score in main.baselines.items()
+        if set(suites) <= set(score)
     ]
     for group in scored:
         if all(set(suites) <= set(run.suites) for run in group.runs):
