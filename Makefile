@@ -37,6 +37,10 @@ $(VENV)/.installed-bench: $(VENV)/.installed-dev
 
 benchmark: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/step_vs_trl.py --json results/step_vs_trl.json
+	$(BIN)/python benchmarks/step_vs_trl.py --shape 20m --json results/step_vs_trl_20m.json
+	$(BIN)/python benchmarks/sampler.py --json results/sampler.json
+	$(BIN)/python benchmarks/mechanisms.py --json results/mechanisms.json
+	$(BIN)/python benchmarks/scaling.py --json results/scaling.json
 	$(BIN)/python benchmarks/grading.py --json results/grading.json
 
 clean:
