@@ -2,9 +2,8 @@
 
     python benchmarks/phenomena.py --runs runs/phenomena --out results/phenomena.json
 
-For each training seed two runs of 300 steps on one example each: the pool's highest-variance problem of that seed
-(`results/organism.json`), and the highest-variance one of level 3, where careful authors often fall into a trap and
-re-checkers seldom do. Every 20th checkpoint and the base are asked the six suites, avg@8 at temperature 0.6. Resumable.
+For each training seed two runs of 300 steps on one example each: the highest-variance problem of level 1, and that of
+level 3, where careful authors often fall into a trap and re-checkers seldom do. Every 20th checkpoint and the base are asked the six suites, avg@8 at temperature 0.6. Resumable.
 """
 
 from __future__ import annotations
@@ -33,15 +32,17 @@ STEPS, EVERY = 300, 20
 EXPECTATION = {
     "known before": "100 steps on pool-124 from seed 0 (results/organism.json): saturated at step 43, the test average "
     "rose by 1.6 points after it; every family rose, two of them little; reflection words in 2.9 % before and after.",
+    "changed": "First meant to compare the highest-variance example with that of level 3. After four runs (curves seen, "
+    "nothing else): in seeds 1 and 2 these are the same problem. So level 1 against level 3; the rest stands.",
     "after saturation": "Training accuracy saturates before step 100 in every run. The test average at the last step "
     "is above that of the first checkpoint after saturation by 0 to 5 points; the interval over seeds may hold 0.",
     "across categories": "Every family rises by at least 10 points on average over seeds, except choice and compare, "
     "whose answers are letters and words; the example's own family is not the one that rises most.",
-    "reflection": "On the highest-variance example reflection words do not rise (unlike the paper's late rise). On the "
+    "reflection": "On the level-1 example reflection words do not rise (unlike the paper's late rise). On the "
     "level-3 example they rise to at least 20 % of test responses, and accuracy on level 3 rises more than with the "
     "other example.",
 }
-EXAMPLES = ("best", "level 3")
+LEVELS = ("1", "3")
 
 
 def trained(folder: Path, seed: int, settings: list[str], steps: int) -> RunDir:
@@ -62,7 +63,7 @@ def examples_of(folder: Path, seed: int) -> dict[str, str]:
     full = trained(folder / f"full_{seed}", seed, [], 100)
     ranking = [row.problem_id for row in rank_by_variance(accuracy_history(full))]
     level = {problem.id: problem.level for problem in find_problems("organism")}
-    return {"best": ranking[0], "level 3": next(name for name in ranking if level[name] == "3")}
+    return {f"level {wanted}": next(name for name in ranking if level[name] == wanted) for wanted in LEVELS}
 
 
 def measured(run: RunDir, evaluator: Evaluator) -> dict[int, dict[str, list[Row]]]:
@@ -132,6 +133,18 @@ def gains(runs: list[dict[str, Any]], field: str) -> dict[str, dict[str, Any]]:
     }
 
 
+def own_family(run: dict[str, Any]) -> dict[str, Any]:
+    """How the example's own family gained among all families, in points."""
+    last, family = max(run["by_category"]), run["family"]
+    gained = {
+        name: 100 * (mean(run["by_category"][last][name]) - mean(rates))
+        for name, rates in run["by_category"][0].items()
+    }
+    others = [value for name, value in gained.items() if name != family]
+    ranks = sorted(gained, key=lambda name: -gained[name])
+    return {"family": family, "gain": gained[family], "others": mean(others), "rank": ranks.index(family) + 1}
+
+
 def conclusions(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Figures over seeds for one kind of example."""
     last = max(runs[0]["curve"])
@@ -148,6 +161,7 @@ def conclusions(runs: list[dict[str, Any]]) -> dict[str, Any]:
         "after_saturation": after,
         "averages": {"base": [run["curve"][0] for run in runs], "last": [run["curve"][last] for run in runs]},
         "by_category": gains(runs, "by_category"),
+        "own_family": [own_family(run) for run in runs],
         "by_level": gains(runs, "by_level"),
         "reflection": {step: [run["reflection"][step] for run in runs] for step in runs[0]["curve"]},
         "curves": {step: [run["curve"][step] for run in runs] for step in runs[0]["curve"]},
@@ -194,8 +208,9 @@ def main() -> None:
         folder=options.runs / "eval",
         kv_cache_gib=config.sampling.kv_cache_gib,
     )
+    families = {problem.id: problem.category for problem in find_problems("organism")}
     chosen: dict[int, dict[str, str]] = {}
-    kept: dict[str, list[dict[str, Any]]] = {name: [] for name in EXAMPLES}
+    kept: dict[str, list[dict[str, Any]]] = {f"level {level}": [] for level in LEVELS}
     for seed in options.seeds:
         evaluator = replace(asked, protocol=replace(asked.protocol, seed=seed))
         chosen[seed] = examples_of(options.runs, seed)

@@ -14,11 +14,22 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import yaml
 
-from oneshot_rlvr.config import resolve
+from oneshot_rlvr.config import ModelSection, resolve
 from oneshot_rlvr.errors import OneshotError
-from oneshot_rlvr.evaluation import PROTOCOLS, Checkpoint, Evaluator, Protocol, Sampling, checkpoints_of, get_protocol
+from oneshot_rlvr.evaluation import (
+    PROTOCOLS,
+    Checkpoint,
+    Evaluator,
+    Protocol,
+    Sampling,
+    card,
+    checkpoints_of,
+    get_protocol,
+)
 from oneshot_rlvr.evaluation import evaluate as evaluate_module
+from oneshot_rlvr.evaluation.card import prepare_upload
 from oneshot_rlvr.evaluation.checkpoints import best_by_validation
 from oneshot_rlvr.evaluation.offline import Evaluation, compare, regrade
 from oneshot_rlvr.evaluation.publish import log_scores, write_lm_eval
@@ -372,3 +383,42 @@ def test_history_has_a_value_a_visit(run):
     history = accuracy_history(run)
     assert len(history) == 6
     assert sum(len(values) for values in history.values()) == 4 * 4  # every group a visit: 4 steps of 4 groups
+
+
+def test_a_card_says_how_a_model_was_made_and_what_it_scores(run, tmp_path):
+    scores = evaluate_checkpoints(checkpoints_of(run), evaluator(run.path / "eval"), run.path / "eval")
+    folder = prepare_upload(card.chosen(run.path / "checkpoints" / "step_000004"), tmp_path / "out")
+    text = (folder / "README.md").read_text()
+    head = yaml.safe_load(text.split("---\n")[1])
+    score = scores["step_000004"]["organism:numbers"]
+    assert head["model-index"][0]["results"][0]["metrics"] == [{"type": "avg@3", "value": round(score["avg@3"], 2)}]
+    assert "{:.1f} ({:.1f} to {:.1f})".format(score["avg@3"], *score["interval"]) in text
+    assert "base_model" not in head  # a folder of ours has no name on the hub
+    assert not (folder / "trainer").exists()
+    assert load_policy(ModelSection(path=str(folder), device="cpu")).model is not None
+    assert card.chosen(run.path).step == best_by_validation(run)
+    with pytest.raises(OneshotError, match="not empty"):
+        prepare_upload(card.chosen(run.path), folder)
+    with pytest.raises(OneshotError, match="neither a run"):
+        card.chosen(tmp_path)
+
+
+def test_push_uploads_the_folder_and_says_what_the_hub_refuses(tmp_path, monkeypatch):
+    calls = []
+
+    class Hub:
+        def create_repo(self, name, private, exist_ok):
+            calls.append((name, private))
+            if name == "bad":
+                raise OSError("no such network\nand more")
+
+        def upload_folder(self, repo_id, folder_path, commit_message):
+            calls.append((repo_id, folder_path))
+            return f"https://huggingface.co/{repo_id}"
+
+    monkeypatch.setattr("huggingface_hub.HfApi", Hub)
+    assert card.push(tmp_path, "me/model", private=True) == "https://huggingface.co/me/model"
+    assert calls == [("me/model", True), ("me/model", str(tmp_path))]
+    with pytest.raises(OneshotError, match="no such network") as refused:
+        card.push(tmp_path, "bad", private=False)
+    assert "and more" not in str(refused.value)

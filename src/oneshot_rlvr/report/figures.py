@@ -13,6 +13,7 @@ from oneshot_rlvr.rundir import step_of
 
 Figure = dict[str, Any]
 ROLES = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")  # groups in order; base is grey
+POINTS = 250  # of a curve at most; a page of twenty long runs stays quick
 DASHES = ("solid", "dash", "dot", "dashdot")  # when there are more groups than colours
 
 DYNAMICS = (
@@ -51,6 +52,13 @@ def _line(x: Sequence[Any], y: Sequence[Any], name: str, role: str, **options: A
     return {"type": "scatter", "mode": "lines", "x": list(x), "y": list(y), "name": name, "role": role, **options}
 
 
+def thinned(steps: list[int], values: list[float], most: int = POINTS) -> tuple[list[int], list[float]]:
+    """A long curve as the means of `most` stretches or fewer, each at its last step."""
+    size = -(-len(steps) // most) if steps else 1
+    stretches = [slice(start, start + size) for start in range(0, len(steps), size)]
+    return [steps[part][-1] for part in stretches], [sum(values[part]) / len(values[part]) for part in stretches]
+
+
 def _group_traces(
     groups: Sequence[Group], curve: Callable[[RunData], Curve], factor: float = 1.0, **line: Any
 ) -> list[dict[str, Any]]:
@@ -58,7 +66,7 @@ def _group_traces(
     traces = []
     for index, group in enumerate(groups):
         role, dash = style(index)
-        steps, means, low, high = group.spread(curve)
+        steps, means, low, high = group.spread(lambda run: thinned(*curve(run)))
         if not steps:
             continue
         if len(group.runs) > 1:

@@ -21,13 +21,16 @@ class Notes:
     """Footnotes: where each number of a text stands."""
 
     sources: list[str] = field(default_factory=list)
+    files: dict[Path, Any] = field(default_factory=dict)
 
     def number(self, path: Path, keys: Sequence[str], form: str = ".1f") -> str:
         """A number of a JSON file, formatted, with its footnote.
 
         Only what stands in the file is written; a missing key is a broken invariant.
         """
-        value: Any = read_json(path)
+        if path not in self.files:
+            self.files[path] = read_json(path)
+        value = self.files[path]
         for key in keys:
             value = value[int(key)] if isinstance(value, list) else value[key]
         source = f"{path}: {SEPARATOR.join(keys)} as {form}"

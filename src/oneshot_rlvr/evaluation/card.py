@@ -1,0 +1,179 @@
+"""A trained model's card with its scores, and its way to the Hugging Face hub."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from oneshot_rlvr.config import Config
+from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.evaluation.checkpoints import best_by_validation, run_config
+from oneshot_rlvr.evaluation.runs import read_scores
+from oneshot_rlvr.evaluation.scoring import accuracy_key
+from oneshot_rlvr.problems import load_problems
+from oneshot_rlvr.problems.benchmarks import title_of
+from oneshot_rlvr.rundir import RunDir, read_json, step_name, verify_folder, write_atomically
+
+CARD = """# {title}
+
+{base} trained by reinforcement learning with verifiable rewards on {what}, with oneshot-rlvr (recipe `{recipe}`,
+{steps} steps, seed {seed}; step {step} is in this folder).
+
+{scores}
+| | |
+|---|---|
+| reward | `{reward}` |
+| learning rate | {rate} |
+| groups x rollouts a step | {groups} x {size} |
+| template | `{template}` |
+| commit of the code | {commit} |
+"""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A checkpoint of a run to publish."""
+
+    run: RunDir
+    step: int
+
+    @property
+    def folder(self) -> Path:
+        """Where it is."""
+        return self.run.checkpoint_path(self.step)
+
+
+def chosen(path: Path) -> Chosen:
+    """The checkpoint that a path names; of a run, the one that validation chose, else its last.
+
+    Raises:
+        OneshotError: neither a run nor a checkpoint of one, or it is damaged.
+    """
+    if RunDir(path).started:
+        run = RunDir(path)
+        steps = run.steps()
+        if not steps:
+            raise OneshotError("this run has no checkpoint yet", where=path, fix="Train it first.")
+        step = best_by_validation(run) or steps[-1]
+    else:
+        run = RunDir(path.resolve().parent.parent)
+        found = {step_name(step): step for step in run.steps()} if run.started else {}
+        if path.resolve().name not in found:
+            raise OneshotError(
+                "neither a run nor one of its checkpoints", where=path, fix="Give a folder that `oneshot train` wrote."
+            )
+        step = found[path.resolve().name]
+    verify_folder(run.checkpoint_path(step), "Publish another checkpoint.")
+    return Chosen(run, step)
+
+
+def model_card(one: Chosen) -> str:
+    """The README.md of a published model: how it was made, and its scores if the run was evaluated."""
+    config, environment = run_config(one.run), read_json(one.run.path / "environment.json")
+    problems = load_problems(one.run.path / "problems.jsonl")
+    what = f"one problem (`{problems[0].id}`)" if len(problems) == 1 else f"{len(problems)} problems"
+    scores, name = read_scores(one.run.path / "eval"), step_name(one.step)
+    title = f"{Path(config.model.path).name}-{one.run.path.resolve().name}"
+    head = {"library_name": "transformers", "tags": ["oneshot-rlvr", "rlvr", "grpo"], **_base_model(config)}
+    if name in scores:
+        head["model-index"] = [{"name": title, "results": _results(scores[name])}]
+    body = CARD.format(
+        title=title,
+        base=f"`{config.model.path}`",
+        what=what,
+        recipe=config.recipe,
+        steps=config.run.steps,
+        seed=config.run.seed,
+        step=one.step,
+        scores=_table(one, scores, name),
+        reward=config.algorithm.reward,
+        rate=config.optimizer.learning_rate,
+        groups=config.batch.groups_per_step,
+        size=config.batch.group_size,
+        template=config.model.template,
+        commit=environment.get("commit"),
+    )
+    return f"---\n{yaml.safe_dump(head, sort_keys=False)}---\n{body}"
+
+
+def _base_model(config: Config) -> dict[str, str]:
+    """The hub name of the base, if it has one."""
+    path = config.model.path
+    return {"base_model": path} if path.count("/") == 1 and not Path(path).exists() else {}
+
+
+def _table(one: Chosen, scores: dict[str, dict[str, Any]], name: str) -> str:
+    if name not in scores:
+        return "It was not evaluated.\n"
+    record = read_json(one.run.path / "eval" / "protocol.json")
+    shown = [label for label in ("base", name) if label in scores]
+    lines = [
+        f"Accuracy in percent with 95 % intervals; protocol `{record['protocol']['name']}`,",
+        f"template `{record['template']}`:",
+        "",
+        f"| | {' | '.join(shown)} |",
+        f"|---|{'---|' * len(shown)}",
+    ]
+    for suite in scores[name]:
+        cells = []
+        for label in shown:
+            score = scores[label][suite]
+            cells.append("{:.1f} ({:.1f} to {:.1f})".format(score[accuracy_key(score)], *score["interval"]))
+        lines.append(f"| {title_of(suite)}, {accuracy_key(scores[name][suite])} | {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
+def _results(scores: dict[str, Any]) -> list[dict[str, Any]]:
+    """The scores as the hub's model index has them."""
+    return [
+        {
+            "task": {"type": "text-generation"},
+            "dataset": {"name": title_of(suite), "type": suite},
+            "metrics": [{"type": accuracy_key(score), "value": round(score[accuracy_key(score)], 2)}],
+        }
+        for suite, score in scores.items()
+        if suite != "average"
+    ]
+
+
+def prepare_upload(one: Chosen, out: Path) -> Path:
+    """A folder with what is published: the checkpoint without the trainer's state, and the card.
+
+    Raises:
+        OneshotError: `out` is not empty.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise OneshotError("this folder is not empty", where=out, fix="Give another --out.")
+    left_out = shutil.ignore_patterns("trainer", "manifest.json")
+    shutil.copytree(one.folder, out, ignore=left_out, dirs_exist_ok=True)
+    write_atomically(out / "README.md", model_card(one))
+    return out
+
+
+def push(folder: Path, repository: str, private: bool) -> str:
+    """Upload a prepared folder; returns its address.
+
+    Raises:
+        OneshotError: the hub refuses or cannot be reached.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+
+    api = HfApi()
+    try:
+        api.create_repo(repository, private=private, exist_ok=True)
+        done = api.upload_folder(
+            repo_id=repository, folder_path=str(folder), commit_message="Trained with oneshot-rlvr"
+        )
+    except (HfHubHTTPError, HFValidationError, OSError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise OneshotError(
+            f"the hub did not take it: {reason}",
+            where=repository,
+            fix="Check the name, the network and `hf auth login`.",
+        ) from error
+    return str(done)
