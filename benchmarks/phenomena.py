@@ -3,7 +3,8 @@
     python benchmarks/phenomena.py --runs runs/phenomena --out results/phenomena.json
 
 For each training seed two runs of 300 steps on one example each: the highest-variance problem of level 1, and that of
-level 3, where careful authors often fall into a trap and re-checkers seldom do. Every 20th checkpoint and the base are asked the six suites, avg@8 at temperature 0.6. Resumable.
+level 3, where careful authors often fall into a trap and re-checkers seldom do. Every 20th checkpoint and the base are
+asked the six suites, avg@8 at temperature 0.6. Resumable.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ STEPS, EVERY = 300, 20
 EXPECTATION = {
     "known before": "100 steps on pool-124 from seed 0 (results/organism.json): saturated at step 43, the test average "
     "rose by 1.6 points after it; every family rose, two of them little; reflection words in 2.9 % before and after.",
-    "changed": "First meant to compare the highest-variance example with that of level 3. After four runs (curves seen, "
-    "nothing else): in seeds 1 and 2 these are the same problem. So level 1 against level 3; the rest stands.",
+    "changed": "First meant to compare the highest-variance example with that of level 3. After four runs (curves "
+    "seen, nothing else): in seeds 1 and 2 these are the same problem. So level 1 against level 3; the rest stands.",
     "after saturation": "Training accuracy saturates before step 100 in every run. The test average at the last step "
     "is above that of the first checkpoint after saturation by 0 to 5 points; the interval over seeds may hold 0.",
     "across categories": "Every family rises by at least 10 points on average over seeds, except choice and compare, "
@@ -217,12 +218,10 @@ def main() -> None:
         for name, problem in chosen[seed].items():
             folder = options.runs / f"{name.replace(' ', '_')}_{seed}"
             run = trained(folder, seed, [f"data.only=[{problem}]"], STEPS)
-            kept[name].append(reduce(run, measured(run, evaluator)))
-            curve = {step: round(value, 1) for step, value in kept[name][-1]["curve"].items()}
-            print(
-                f"seed {seed}, {name} ({problem}): saturated at {kept[name][-1]['saturation_step']}, {curve}",
-                flush=True,
-            )
+            one = reduce(run, measured(run, evaluator)) | {"family": families[problem]}
+            kept[name].append(one)
+            curve = {step: round(value, 1) for step, value in one["curve"].items()}
+            print(f"seed {seed}, {name} ({problem}): saturated at {one['saturation_step']}, {curve}", flush=True)
     found = {name: conclusions(runs) for name, runs in kept.items()}
     result = {"expectation": EXPECTATION, "examples": chosen, "found": found, "environment": environment("cpu")}
     options.out.parent.mkdir(parents=True, exist_ok=True)
