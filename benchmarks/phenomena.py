@@ -218,7 +218,7 @@ def main() -> None:
         for name, problem in chosen[seed].items():
             folder = options.runs / f"{name.replace(' ', '_')}_{seed}"
             run = trained(folder, seed, [f"data.only=[{problem}]"], STEPS)
-            one = reduce(run, measured(run, evaluator)) | {"family": families[problem]}
+            one: dict[str, Any] = {**reduce(run, measured(run, evaluator)), "family": families[problem]}
             kept[name].append(one)
             curve = {step: round(value, 1) for step, value in one["curve"].items()}
             print(f"seed {seed}, {name} ({problem}): saturated at {one['saturation_step']}, {curve}", flush=True)

@@ -41,6 +41,42 @@ def test_my_own_problem_resume_eval_and_report(tmp_path):
     assert json.loads((out / "ranking.json").read_text())[0]["problem_id"] == "mine"
 
 
+def test_eval_and_what_follows_from_it_without_a_model(tmp_path):
+    out = tmp_path / "run"
+    assert oneshot("train", *FAST, "--set", "data.only=[pool-001]", "--out", out, "--steps", 2)[0] == 0
+    asked = ["--suite", "organism:numbers", "--limit", 6, "--samples", 2, "--words", "answer, wait"]
+    code, text, err = oneshot("eval", out, *asked, "--log", "tensorboard", "--workers", 1)
+    assert code == 0, err
+    for said in ("avg@2", "pass@2", "maj@2", "numbers", "beyond what boxing alone"):
+        assert said in text
+    score = json.loads((out / "eval" / "scores.json").read_text())["base"]["organism:numbers"]
+    assert {"reflection:answer", "reflection:wait"} <= set(score)
+    assert list((out / "eval" / "tensorboard").iterdir())
+    assert json.loads((out / "eval" / "lm_eval" / "base.json").read_text())["results"]["organism:numbers"]
+    for folder in (out / "checkpoints").iterdir():  # no weights are needed from here on
+        (folder / "model.safetensors").rename(tmp_path / f"{folder.name}.safetensors")
+    assert "regraded: released" in oneshot("eval", "regrade", out, "--mode", "released")[1]
+    code, text, _ = oneshot("eval", "compare", f"{out}:base", out, "--out", tmp_path / "pair.json")
+    assert code == 0
+    assert "permutation" in text
+    assert json.loads((tmp_path / "pair.json").read_text())["suites"]["average"]["n"] == 6
+    for folder in (out / "checkpoints").iterdir():
+        (tmp_path / f"{folder.name}.safetensors").rename(folder / "model.safetensors")
+    assert "Not uploaded" in oneshot("push", out)[1]
+    [published] = (out / "published").iterdir()
+    assert "avg@2" in (published / "README.md").read_text()
+
+
+def test_mistakes_of_evaluation_are_one_line(tmp_path):
+    assert "Did you mean 'paper'" in refused("eval", "tiny", "--protocol", "papers")
+    assert "unknown grading mode" in refused("eval", "tiny", "--suite", "organism:numbers", "--mode", "x", "--limit", 1)
+    assert "unknown tracker" in refused("eval", "tiny", "--log", "tensorbored")
+    assert "no word in the list" in refused("eval", "tiny", "--words", ",")
+    assert "no evaluation in this folder" in refused("eval", "regrade", tmp_path)
+    assert "no evaluation in this folder" in refused("eval", "compare", tmp_path, f"{tmp_path}:base")
+    assert "neither a run" in refused("push", tmp_path)
+
+
 def test_a_csv_and_a_reward_by_import_path(tmp_path):
     (tmp_path / "p.csv").write_text("question,answer\nWhat is 3 + 4 + 5?,12\nWhat is 3 + 9 + 5?,17\n")
     (tmp_path / "short_rewards.py").write_text(

@@ -67,7 +67,7 @@ def evaluate_checkpoints(
                 units.setdefault(unit.suite, []).append(unit.path.name)
             asked = (template or evaluator.template).name
             index[checkpoint.name] = {"weights": weights, "template": asked, "transcripts": units}
-            write_atomically(out / "index.json", json.dumps(index, indent=1) + "\n")
+            write_atomically(out / "index.json", json.dumps(dict(sorted(index.items())), indent=1) + "\n")
             _write_scores(out, scores)
     return {checkpoint.name: scores[checkpoint.name] for checkpoint in checkpoints}
 
