@@ -35,6 +35,7 @@ from oneshot_rlvr.evaluation.offline import Evaluation, compare, regrade
 from oneshot_rlvr.evaluation.publish import log_scores, write_lm_eval
 from oneshot_rlvr.evaluation.runs import evaluate_checkpoints
 from oneshot_rlvr.evaluation.scoring import score_rows
+from oneshot_rlvr.evaluation.store import locked
 from oneshot_rlvr.evaluation.summary import saturation_step
 from oneshot_rlvr.evaluation.target import Options, evaluate_target, named_suites
 from oneshot_rlvr.grading import Grader, Response
@@ -194,6 +195,41 @@ def test_killed_at_a_random_point_it_goes_on_to_identical_scores(run, tmp_path, 
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
+def test_a_kill_after_another_protocol_was_asked_leaves_no_stale_score(run, tmp_path, monkeypatch):
+    checkpoints, one = checkpoints_of(run)[:1], evaluator(tmp_path)
+    evaluate_checkpoints(checkpoints, one, tmp_path)
+    other = replace(one, protocol=replace(one.protocol, mode="gsm8k-strict"))
+
+    def killed(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Evaluator, "rows", killed)
+        evaluate_checkpoints(checkpoints, other, tmp_path)
+    found = evaluate_checkpoints(checkpoints, other, tmp_path)
+    fresh = evaluate_checkpoints(checkpoints, replace(other, folder=tmp_path / "fresh"), tmp_path / "fresh")
+    assert found == fresh
+
+
+def test_a_deleted_transcript_is_sampled_again(run, tmp_path):
+    checkpoints, one = checkpoints_of(run)[:2], evaluator(tmp_path)
+    before = evaluate_checkpoints(checkpoints, one, tmp_path)
+    gone = next((tmp_path / "transcripts").glob("*.zst"))
+    gone.unlink()
+    assert evaluate_checkpoints(checkpoints, one, tmp_path) == before
+    assert gone.exists()
+
+
+def test_a_second_evaluation_of_a_folder_is_refused_and_equal_weights_are_sampled_once(run, tmp_path):
+    with locked(tmp_path), pytest.raises(OneshotError, match="another `oneshot eval`"):
+        evaluate_checkpoints(checkpoints_of(run)[:1], evaluator(tmp_path), tmp_path)
+    base = checkpoints_of(run)[0]
+    same = replace(base, name="step_000009", step=9)
+    scores = evaluate_checkpoints([base, same], evaluator(tmp_path), tmp_path, workers=2)
+    assert scores["base"] == scores["step_000009"]
+    assert len(transcripts(tmp_path)) == 2
+
+
 def test_only_new_checkpoints_are_sampled_or_graded(run, tmp_path, monkeypatch):
     checkpoints, one = checkpoints_of(run), evaluator(tmp_path)
     first = evaluate_checkpoints(checkpoints[:2], one, tmp_path)
@@ -324,7 +360,7 @@ def test_a_benchmark_of_the_hub_is_read_like_a_file(monkeypatch):
     def load_dataset(repository, configuration, split):
         asked.append((repository, configuration, split))
         choices = {"text": ["iron", "wood", "glass"], "label": ["1", "2", "3"]}
-        return [{"id": "q1", "question": "Which rusts?", "choices": choices, "answerKey": "1"}]
+        return [{"id": "q1", "question": "Which rusts?", "choices": choices, "answerKey": 1}]
 
     monkeypatch.delenv("ONESHOT_DATA", raising=False)
     monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
@@ -338,6 +374,22 @@ def test_a_benchmark_of_the_hub_is_read_like_a_file(monkeypatch):
             for g in grader.grade(problem, [Response(rf"\boxed{{{x}}}", "stop", 3) for x in ("A", "(A)", "B")])
         ]
     assert outcomes == ["correct", "correct", "wrong"]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"question": "Q", "choices": {"text": ["a"], "label": ["A"]}, "answerKey": "B"},
+        {"question": "Q", "choices": {"text": None, "label": None}, "answerKey": "A"},
+        {"question": "", "choices": {"text": ["a"], "label": ["A"]}, "answerKey": "A"},
+        {"question": "Q", "choices": {"text": list("abcdefghijk"), "label": list("ABCDEFGHIJK")}, "answerKey": "K"},
+        {"question": "Q", "choices": "a, b", "answerKey": "A"},
+    ],
+)
+def test_a_bad_multiple_choice_row_is_refused(row, tmp_path):
+    (tmp_path / "q.jsonl").write_text(json.dumps(row))
+    with pytest.raises(OneshotError, match="row 1: not a multiple-choice row"):
+        find_problems(str(tmp_path / "q.jsonl"))
 
 
 def test_scores_go_out_as_lm_eval_and_to_a_tracker(run, tmp_path):

@@ -14,9 +14,10 @@ import pytest
 from oneshot_rlvr.config import resolve
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.evaluation import Sampling, get_protocol
+from oneshot_rlvr.evaluation.offline import Evaluation
 from oneshot_rlvr.evaluation.target import Options, evaluate_target
 from oneshot_rlvr.report import write_report
-from oneshot_rlvr.report.collect import collect, grouped
+from oneshot_rlvr.report.collect import RunData, collect, grouped
 from oneshot_rlvr.report.findings import SEPARATOR
 from oneshot_rlvr.report.page import inert_json
 from oneshot_rlvr.report.tables import papers, results
@@ -145,6 +146,35 @@ def test_runs_that_differ_in_the_seed_are_one_line(evaluated):
     assert suites == ["organism:numbers", "organism:hard"]
     assert [line.label for line in lines].count("base") == 3  # with the base's other templates
     assert "3 seeds" in lines[-2].note
+
+
+def test_different_examples_are_one_line_only_if_the_seed_selected_them(evaluated):
+    def on(example: str, seed: int, selected: bool = True) -> RunData:
+        run = collect(evaluated.path)
+        data = run.configuration["data"] | {"only": [example] if selected else None}
+        configuration = run.configuration | {"data": data, "run": run.configuration["run"] | {"seed": seed}}
+        problems = [replace(run.problems[0], id=example)]
+        return replace(run, name=f"{example}-{seed}", configuration=configuration, problems=problems)
+
+    def sizes(*runs: RunData) -> list[int]:
+        return [len(group.runs) for group in grouped(runs)]
+
+    assert sizes(on("a", 0), on("b", 1), on("c", 2)) == [3]
+    assert sizes(on("a", 0), on("b", 0)) == [1, 1]  # pi_1 against pi_13
+    assert sizes(on("a", 0), on("a", 1), on("b", 0), on("b", 1)) == [2, 2]
+    assert sizes(on("a", 0, selected=False), on("b", 1, selected=False)) == [1, 1]  # two --question runs
+
+
+def test_an_evaluation_under_another_protocol_is_found(evaluated, tmp_path):
+    run = copied(evaluated, "other")
+    (run.path / "eval").rename(run.path / "eval-paper")
+    assert collect(run.path).scores
+    assert Evaluation.at(run.path).folder == run.path / "eval-paper"
+    assert not collect(run.path, "openseek").scores
+    nothing = copied(evaluated, "nothing")
+    shutil.rmtree(nothing.path / "eval")
+    write_report([nothing.path, run.path], tmp_path / "mine.html")
+    assert (tmp_path / "mine-findings.md").exists()
 
 
 def test_the_papers_rows_are_the_papers():

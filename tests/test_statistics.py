@@ -125,11 +125,17 @@ def test_an_interval_over_seeds_holds_the_spread_of_seeds():
 
 def test_beyond_format_by_hand():
     """The base boxes half and is right in 40 % of boxes; after, all is boxed and 70 % right: boxing brings 40."""
-    base = {"avg@8": 20.0, "boxed": 0.5, "boxed_accuracy": 40.0}
+    base = {"avg@8": 20.0, "boxed": 0.5, "boxed_accuracy": 40.0, "outcomes": {"correct": 20, "wrong": 80}}
     after = {"avg@8": 70.0, "boxed": 1.0, "boxed_accuracy": 70.0}
-    found = beyond_format(base, after, "avg@8")
-    assert found["gain"] == 50
-    assert found["format_corrected_gain"] == pytest.approx(30)
+    assert beyond_format(base, after, "avg@8") == pytest.approx(30)
+    assert beyond_format(base | {"boxed": 0.05}, after, "avg@8") is None  # five boxes say nothing
+
+
+def test_a_paired_interval_of_few_problems_is_not_a_point():
+    for a, b in (([0.0], [1.0]), ([0.0] * 3, [1.0] * 3), ([0.5] * 30, [0.5] * 30)):
+        low, high = paired_difference([a], [b]).interval
+        assert high - low > 0.05
+    assert mean_interval([0.6] * 30)[1] - mean_interval([0.6] * 30)[0] > 0.1
 
 
 def test_the_committed_coverage_is_as_claimed():

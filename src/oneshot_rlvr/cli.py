@@ -255,7 +255,7 @@ def push(
     from oneshot_rlvr.evaluation import card
 
     one = card.chosen(source)
-    folder = card.prepare_upload(one, out or one.run.path / "published" / one.folder.name)
+    folder = card.prepare_upload(one, out)
     print(f"Model and card: {folder}")
     if repository is None:
         print("Not uploaded: no repository was named.")
@@ -267,11 +267,13 @@ def push(
 def report(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders; the first is the page's subject.")],
     out: Annotated[Path | None, typer.Option(help="By default RUN/report.html.")] = None,
+    protocol: Annotated[str | None, typer.Option(help="Which evaluation; by default honest, else the newest.")] = None,
 ) -> None:
-    """Write one self-contained HTML page about one or more runs."""
+    """Write one self-contained HTML page about one or more runs, with findings, slides and their script."""
     from oneshot_rlvr.report import write_report
 
-    print(f"Report: {write_report(runs, out or runs[0] / 'report.html', f'Run {runs[0].name}')}")
+    page = write_report(runs, out or runs[0] / "report.html", f"Run {runs[0].resolve().name}", protocol=protocol)
+    print(f"Report: {page}")
 
 
 @command

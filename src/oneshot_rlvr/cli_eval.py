@@ -75,6 +75,12 @@ def model(
     changes: dict[str, Any] = {"mode": mode, "template": template, "max_new_tokens": max_new_tokens}
     changes = {key: value for key, value in changes.items() if value is not None}
     sampling = {key: v for key, v in (("samples", samples), ("temperature", temperature)) if v is not None}
+    if samples and samples > 1 and temperature is None and asked.sampling.temperature == 0:
+        raise OneshotError(
+            "this protocol is greedy, so more samples would all be equal",
+            where="--samples",
+            fix="Give --temperature too.",
+        )
     if sampling:
         changes |= {
             "sampling": replace(asked.sampling, **sampling),
@@ -82,13 +88,14 @@ def model(
         }
     asked = replace(asked, **changes, fallback=fallback or asked.fallback)
     options = Options(suite or (), out, every, limit, settings or (), workers, **_words(words))
+    print(f"Protocol {asked.name}: {asked.says}")
     with Reporter(quiet).task("Evaluating", 1) as task:
         result = evaluate_target(target, asked, options, task.update)
     write_lm_eval(result.out)
     for logger in log or ():
         log_scores(result.out, logger)
     _show(result.scores, result.best, f"{protocol} protocol, in %")
-    too_long = next(iter(result.scores.values()))
+    too_long = next(score for name, score in result.scores.items() if "@" not in name)
     if dropped := sum(score.get("prompt_too_long", 0) for score in too_long.values()):
         print(f"{dropped} prompts left no room for a response and count as wrong")
     if (result.out / "summary.json").exists():
@@ -138,8 +145,9 @@ def _show(scores: dict[str, dict[str, Any]], best: str | None, title: str) -> No
 
 def _show_summary(summary: dict[str, Any]) -> None:
     if "gain" in summary:
-        corrected = summary["beyond_format"]["format_corrected_gain"]
-        print(f"Gain {summary['gain']:+.1f} points; {corrected:+.1f} beyond what boxing alone would bring.")
+        corrected = summary["format_corrected_gain"]
+        beyond = "" if corrected is None else f"; {corrected:+.1f} beyond what boxing alone would bring"
+        print(f"Gain {summary['gain']:+.1f} points{beyond}.")
         print(f"Over the base's best template: {summary['gain_over_best_template']:+.1f}.")
     top = summary.get("best_by_test_average")
     if top:
@@ -156,7 +164,10 @@ def _show_summary(summary: dict[str, Any]) -> None:
 def regrade(
     folder: Annotated[Path, typer.Argument(help="A folder that `oneshot eval` wrote, or a run.")],
     mode: Mode = "default",
-    fallback: Annotated[bool, typer.Option(help="Without a box, take 'the answer is', then the last number.")] = False,
+    fallback: Annotated[
+        bool | None,
+        typer.Option("--fallback/--no-fallback", help="Without a box, take 'the answer is', a last number."),
+    ] = None,
     words: Words = None,
 ) -> None:
     """Grade what was sampled by other rules, without sampling again."""
@@ -180,7 +191,7 @@ def compare(
     from oneshot_rlvr.rundir import write_atomically
 
     found = paired(a, b)
-    table = Table(title=f"{found['b']['name']} against {found['a']['name']}")
+    table = Table(title=plain(f"{found['b']['name']} against {found['a']['name']}"))
     for heading in ("suite", "n", "a %", "b %", "b - a", "95 % interval", "p", "p (Holm)"):
         table.add_column(heading, justify="left" if heading == "suite" else "right")
     for suite, row in found["suites"].items():
@@ -189,6 +200,8 @@ def compare(
         cells = (f"{row['a']:.1f}", f"{row['b']:.1f}", f"{row['difference']:+.1f}", interval, f"{row['p_value']:.4f}")
         table.add_row(plain(title_of(suite)), str(row["n"]), *cells, adjusted)
     Console().print(table)
+    for note in found["notes"]:
+        print(plain(f"Note: {note}").plain)
     print("p: sign-flip permutation test over problems; interval: bootstrap over problems.")
     if out is not None:
         write_atomically(out, json.dumps(found, indent=1) + "\n")

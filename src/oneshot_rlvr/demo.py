@@ -18,6 +18,7 @@ from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.evaluation import Checkpoint, Evaluator, Protocol, checkpoints_of
 from oneshot_rlvr.evaluation.checkpoints import run_config
 from oneshot_rlvr.evaluation.runs import best_checkpoint, evaluate_checkpoints, write_examples
+from oneshot_rlvr.evaluation.summary import summarise, write_summary
 from oneshot_rlvr.problems import find_problems, get_template
 from oneshot_rlvr.problems.catalogue import organism_suites
 from oneshot_rlvr.progress import Reporter, training_note
@@ -65,6 +66,7 @@ class Demo:
                 scores[run] = self._evaluate(f"Evaluation: {run.path.name}", checkpoints, run.path / "eval")
                 best[run] = best_checkpoint(run, checkpoints)
                 write_examples(self.base, best[run], self.evaluator, run.path / "eval")
+                write_summary(run.path / "eval", summarise(run, scores[run]))
         with self._timed("report"):
             title = f"One example, end to end (seed {self.seed})"
             write_report(

@@ -144,8 +144,9 @@ def step_name(step: int) -> str:
 
 
 def step_of(name: str) -> int:
-    """The step that `step_name` spelt; `base@boxed`, the base under another template, is step 0 too."""
-    return 0 if name.startswith("base") else int(name.removeprefix("step_"))
+    """The step that `step_name` spelt; any other name (the base, a model by itself) is step 0."""
+    step = name.removeprefix("step_")
+    return int(step) if name.startswith("step_") and step.isdigit() else 0
 
 
 class RunDir:

@@ -12,11 +12,11 @@ import yaml
 from oneshot_rlvr.config import Config
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.evaluation.checkpoints import best_by_validation, run_config
-from oneshot_rlvr.evaluation.runs import read_scores
 from oneshot_rlvr.evaluation.scoring import accuracy_key
+from oneshot_rlvr.evaluation.store import evaluation_of, read_scores
 from oneshot_rlvr.problems import load_problems
 from oneshot_rlvr.problems.benchmarks import title_of
-from oneshot_rlvr.rundir import RunDir, read_json, step_name, verify_folder, write_atomically
+from oneshot_rlvr.rundir import RunDir, read_json, step_name, verify_folder, write_atomically, writing
 
 CARD = """# {title}
 
@@ -76,20 +76,21 @@ def model_card(one: Chosen) -> str:
     config, environment = run_config(one.run), read_json(one.run.path / "environment.json")
     problems = load_problems(one.run.path / "problems.jsonl")
     what = f"one problem (`{problems[0].id}`)" if len(problems) == 1 else f"{len(problems)} problems"
-    scores, name = read_scores(one.run.path / "eval"), step_name(one.step)
+    folder = evaluation_of(one.run.path)
+    scores, name = read_scores(folder), step_name(one.step)
     title = f"{Path(config.model.path).name}-{one.run.path.resolve().name}"
     head = {"library_name": "transformers", "tags": ["oneshot-rlvr", "rlvr", "grpo"], **_base_model(config)}
     if name in scores:
         head["model-index"] = [{"name": title, "results": _results(scores[name])}]
     body = CARD.format(
         title=title,
-        base=f"`{config.model.path}`",
+        base=f"`{config.model.path if 'base_model' in head else Path(config.model.path).name}`",
         what=what,
         recipe=config.recipe,
         steps=config.run.steps,
         seed=config.run.seed,
         step=one.step,
-        scores=_table(one, scores, name),
+        scores=_table(folder, scores, name),
         reward=config.algorithm.reward,
         rate=config.optimizer.learning_rate,
         groups=config.batch.groups_per_step,
@@ -106,10 +107,10 @@ def _base_model(config: Config) -> dict[str, str]:
     return {"base_model": path} if path.count("/") == 1 and not Path(path).exists() else {}
 
 
-def _table(one: Chosen, scores: dict[str, dict[str, Any]], name: str) -> str:
+def _table(folder: Path, scores: dict[str, dict[str, Any]], name: str) -> str:
     if name not in scores:
         return "It was not evaluated.\n"
-    record = read_json(one.run.path / "eval" / "protocol.json")
+    record = read_json(folder / "protocol.json")
     shown = [label for label in ("base", name) if label in scores]
     lines = [
         f"Accuracy in percent with 95 % intervals; protocol `{record['protocol']['name']}`,",
@@ -140,18 +141,25 @@ def _results(scores: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def prepare_upload(one: Chosen, out: Path) -> Path:
+def prepare_upload(one: Chosen, out: Path | None = None) -> Path:
     """A folder with what is published: the checkpoint without the trainer's state, and the card.
 
+    By default `RUN/published/STEP`, made anew each time.
+
     Raises:
-        OneshotError: `out` is not empty.
+        OneshotError: `out` is given and not empty.
     """
-    if out.exists() and any(out.iterdir()):
+    if out is not None and out.exists() and any(out.iterdir()):
         raise OneshotError("this folder is not empty", where=out, fix="Give another --out.")
-    left_out = shutil.ignore_patterns("trainer", "manifest.json")
-    shutil.copytree(one.folder, out, ignore=left_out, dirs_exist_ok=True)
-    write_atomically(out / "README.md", model_card(one))
-    return out
+    target = out or one.run.path / "published" / one.folder.name
+    temporary = target.with_name(f".{target.name}.tmp")
+    with writing(target):
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.copytree(one.folder, temporary, ignore=shutil.ignore_patterns("trainer", "manifest.json"))
+        write_atomically(temporary / "README.md", model_card(one))
+        shutil.rmtree(target, ignore_errors=True)
+        temporary.replace(target)
+    return target
 
 
 def push(folder: Path, repository: str, private: bool) -> str:
@@ -161,7 +169,6 @@ def push(folder: Path, repository: str, private: bool) -> str:
         OneshotError: the hub refuses or cannot be reached.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 
     api = HfApi()
     try:
@@ -169,7 +176,7 @@ def push(folder: Path, repository: str, private: bool) -> str:
         done = api.upload_folder(
             repo_id=repository, folder_path=str(folder), commit_message="Trained with oneshot-rlvr"
         )
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
+    except Exception as error:  # its transport's errors have no common base that is ours to import
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise OneshotError(
             f"the hub did not take it: {reason}",

@@ -41,7 +41,7 @@ class Unit:
 
 @dataclass
 class Evaluator:
-    """Scores models on suites. `suites` maps names to problems; transcripts go to `folder`."""
+    """Scores models on suites. `suites` maps names to problems, transcripts go to `folder`, `subject` names whose."""
 
     suites: Mapping[str, Sequence[Problem]]
     template: Template
@@ -49,6 +49,7 @@ class Evaluator:
     folder: Path
     kv_cache_gib: float = 8.0
     words: Sequence[str] = REFLECTION_WORDS
+    subject: str = ""
 
     def units(self, model_hash: str, template: Template | None = None) -> list[Unit]:
         """All units of one model, asked with the evaluator's template or another."""
@@ -109,8 +110,11 @@ class Evaluator:
         """What was asked, for the folder of scores."""
         asked = {name: [(p.id, p.question, p.answer) for p in problems] for name, problems in self.suites.items()}
         suites = {name: {"n": len(rows), "hash": f"{fold(repr(rows)):016x}"} for name, rows in asked.items()}
+        protocol = json.loads(json.dumps(asdict(self.protocol)))
+        del protocol["says"]
         return {
-            "protocol": json.loads(json.dumps(asdict(self.protocol))),
+            "subject": self.subject,
+            "protocol": protocol,
             "template": self.template.name,
             "suites": suites,
             "reflection_words": list(self.words),

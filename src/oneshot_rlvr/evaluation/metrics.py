@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from math import comb
+from typing import Any
 
 from oneshot_rlvr.grading.normalise import canonical
 from oneshot_rlvr.grading.numbers import read_number
@@ -43,15 +44,13 @@ def vote_of(extracted: str | None) -> Hashable | None:
     return spelt if number is None else number.value
 
 
-def beyond_format(base: Mapping[str, float], after: Mapping[str, float], accuracy: str) -> dict[str, float]:
-    """What is left of a gain when the box is accounted for, in points, from two models' scores.
+def beyond_format(base: Mapping[str, Any], after: Mapping[str, Any], accuracy: str) -> float | None:
+    """What is left of a suite's gain when the box is accounted for, in points.
 
     Had the model learnt only to box, the responses boxed after would be as often right as the base's boxed ones:
-    `format_corrected_gain` = accuracy after - boxed fraction after x accuracy of the base's boxed responses.
+    accuracy after - boxed fraction after x accuracy of the base's boxed responses. None where fewer than ten of the
+    base's responses have a box: their accuracy is not known then.
     """
-    return {
-        "boxed_accuracy_base": base["boxed_accuracy"],
-        "boxed_accuracy_after": after["boxed_accuracy"],
-        "gain": after[accuracy] - base[accuracy],
-        "format_corrected_gain": after[accuracy] - after["boxed"] * base["boxed_accuracy"],
-    }
+    if base["boxed"] * sum(base["outcomes"].values()) < 10:
+        return None
+    return after[accuracy] - after["boxed"] * base["boxed_accuracy"]

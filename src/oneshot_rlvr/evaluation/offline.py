@@ -10,14 +10,13 @@ from typing import Any
 
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.evaluation.evaluate import read_rows
-from oneshot_rlvr.evaluation.runs import file_name
 from oneshot_rlvr.evaluation.scoring import average_score, grade_rows, rates_of, score_rows
 from oneshot_rlvr.evaluation.statistics import Difference, holm, paired_difference
+from oneshot_rlvr.evaluation.store import evaluation_of, file_name
 from oneshot_rlvr.grading import Grader
 from oneshot_rlvr.grading.modes import get_mode
 from oneshot_rlvr.problems import Problem, get_template, load_problems
-from oneshot_rlvr.rundir import RunDir, read_json, write_atomically
-from oneshot_rlvr.telemetry import REFLECTION_WORDS
+from oneshot_rlvr.rundir import read_json, write_atomically
 
 Row = dict[str, Any]
 
@@ -38,7 +37,7 @@ class Evaluation:
         Raises:
             OneshotError: there is none.
         """
-        folder = path / "eval" if RunDir(path).started else path
+        folder = evaluation_of(path)
         if not (folder / "index.json").exists():
             raise OneshotError("no evaluation in this folder", where=path, fix="Run `oneshot eval` first.")
         record = read_json(folder / "protocol.json")
@@ -53,7 +52,7 @@ class Evaluation:
         """
         if checkpoint not in self.index:
             raise OneshotError(
-                f"no checkpoint {checkpoint!r} here", where=self.folder, fix=f"It has {', '.join(self.index)}."
+                f"no checkpoint {checkpoint!r} here", where=self.folder, fix=f"There are {', '.join(self.index)}."
             )
         entry, asked = self.index[checkpoint], self.protocol["protocol"]
         graded: dict[str, list[Row]] = {}
@@ -69,27 +68,30 @@ class Evaluation:
         """The one that validation chose, else the last; of a model alone, that model."""
         summary = self.folder / "summary.json"
         if summary.exists():
-            chosen = read_json(summary).get("best_by_validation")
+            chosen = read_json(summary).get("chosen")
             if chosen and chosen["checkpoint"] in self.index:
                 return chosen["checkpoint"]
         return max(self.index)
 
 
 def regrade(
-    path: Path, mode: str, fallback: bool | None = None, words: Sequence[str] = REFLECTION_WORDS
+    path: Path, mode: str, fallback: bool | None = None, words: Sequence[str] | None = None
 ) -> tuple[dict[str, dict[str, Row]], Path]:
-    """Scores of every transcript under another grading mode, without sampling: `FOLDER/scores.MODE.json`.
+    """Scores of every transcript under another grading mode, without sampling: `FOLDER/scores.MODE.json`
+    (`scores.MODE+fallback.json` with the fallback). What is not given stays as it was evaluated.
 
     Raises:
         OneshotError: no evaluation there, or no such mode.
     """
     evaluation, scores = Evaluation.at(path), {}
     get_mode(mode)
+    searched: Sequence[str] = evaluation.protocol["reflection_words"] if words is None else words
+    falls_back = evaluation.protocol["protocol"]["fallback"] if fallback is None else fallback
     for checkpoint in evaluation.index:
-        rows_of = evaluation.rows(checkpoint, mode, fallback)
-        by_suite = {suite: score_rows(rows, words) for suite, rows in rows_of.items()}
+        rows_of = evaluation.rows(checkpoint, mode, falls_back)
+        by_suite = {suite: score_rows(rows, searched) for suite, rows in rows_of.items()}
         scores[checkpoint] = by_suite | {"average": average_score(rows_of, by_suite)}
-    out = evaluation.folder / f"scores.{mode}.json"
+    out = evaluation.folder / f"scores.{mode}{'+fallback' if falls_back else ''}.json"
     write_atomically(out, json.dumps(scores, indent=1) + "\n")
     return scores, out
 
@@ -100,21 +102,30 @@ def parse_side(text: str) -> tuple[Path, str | None]:
     return Path(path), checkpoint or None
 
 
-def compare(a: str, b: str) -> dict[str, Row]:
+def compare(a: str, b: str) -> dict[str, Any]:
     """b against a on the problems that both were asked: points, interval and p-value by suite and for the average.
 
     Each side is a run or folder, by default its chosen checkpoint. Suites' p-values carry Holm's adjustment too.
+    `notes` say what else differs between the two, and which suites could not be compared.
 
     Raises:
         OneshotError: no evaluation there, or nothing in common.
     """
-    (left, left_name), (right, right_name) = _side(a), _side(b)
+    (left, left_name, asked_left), (right, right_name, asked_right) = _side(a), _side(b)
     shared = [suite for suite in left if suite in right and _same_problems(left[suite], right[suite])]
     if not shared:
         raise OneshotError(
             "the two were not asked the same problems", where=f"{a} and {b}", fix="Evaluate both on the same suites."
         )
-    kinds = ["samples"] + ["greedy"] * all(row["greedy"] for side in (left, right) for s in shared for row in side[s])
+    notes = [f"not compared, because the problems differ: {s}" for s in {**left, **right} if s not in shared]
+    notes += [
+        f"{key} differs: {asked_left[key]} and {asked_right[key]}"
+        for key in asked_left
+        if asked_left[key] != asked_right[key]
+    ]
+    kinds = ["samples"] + ["greedy"] * all(
+        row["greedy"] or not row["samples"] for side in (left, right) for s in shared for row in side[s]
+    )
     table: dict[str, Row] = {}
     for kind in kinds:
         found = {s: paired_difference([rates_of(left[s], kind)], [rates_of(right[s], kind)]) for s in shared}
@@ -126,14 +137,16 @@ def compare(a: str, b: str) -> dict[str, Row]:
             [rates_of(left[s], kind) for s in shared], [rates_of(right[s], kind) for s in shared]
         )
         table["average" + label] = _row(left, right, shared, kind, over_all)
-    return {"a": {"name": left_name}, "b": {"name": right_name}, "suites": table}
+    return {"a": {"name": left_name}, "b": {"name": right_name}, "suites": table, "notes": notes}
 
 
-def _side(text: str) -> tuple[dict[str, list[Row]], str]:
+def _side(text: str) -> tuple[dict[str, list[Row]], str, Row]:
     path, checkpoint = parse_side(text)
     evaluation = Evaluation.at(path)
     name = checkpoint or evaluation.default_checkpoint()
-    return evaluation.rows(name), f"{path}:{name}"
+    protocol = evaluation.protocol["protocol"]
+    asked = {key: protocol[key] for key in ("sampling", "by_suite", "max_new_tokens", "mode", "fallback")}
+    return evaluation.rows(name), f"{path}:{name}", asked | {"template": evaluation.index[name]["template"]}
 
 
 def _same_problems(a: Sequence[Row], b: Sequence[Row]) -> bool:

@@ -1,4 +1,4 @@
-"""Ways to evaluate, by name: how often each benchmark is sampled, how it is asked and graded, who chooses."""
+"""Ways to evaluate, by name: how often each benchmark is sampled, how it is asked and graded."""
 
 from __future__ import annotations
 
@@ -53,7 +53,11 @@ class Protocol:
 
     def sampling_of(self, suite: str) -> Sampling:
         """How this benchmark is sampled."""
-        return replace(self.by_suite.get(suite, self.sampling), max_new_tokens=self.max_new_tokens, seed=self.seed)
+        return replace(
+            self.by_suite.get(suite.partition(".")[0], self.sampling),
+            max_new_tokens=self.max_new_tokens,
+            seed=self.seed,
+        )
 
 
 def _often(sampling: Sampling, *suites: str) -> Mapping[str, Sampling]:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from oneshot_rlvr.errors import OneshotError
-from oneshot_rlvr.evaluation.runs import read_scores
 from oneshot_rlvr.evaluation.scoring import accuracy_key
+from oneshot_rlvr.evaluation.store import read_scores
 from oneshot_rlvr.loggers import Target, check_loggers, open_loggers
 from oneshot_rlvr.problems.benchmarks import title_of
 from oneshot_rlvr.rundir import read_json, step_of, write_atomically

@@ -1,8 +1,4 @@
-"""Evaluate checkpoints: sample in one or more processes, score, keep `scores.json` and what it was made from.
-
-An evaluation folder holds `protocol.json` (what was asked), `suites/` (the problems), `index.json` (each checkpoint's
-weights and transcripts), `transcripts/`, `scores.json`, and `baselines.json` (the base under other templates).
-"""
+"""Evaluate checkpoints: sample in one or more processes, score, keep what was found in a folder (`store.py`)."""
 
 from __future__ import annotations
 
@@ -19,12 +15,12 @@ from typing import Any
 
 from oneshot_rlvr.evaluation.checkpoints import Checkpoint, best_by_validation
 from oneshot_rlvr.evaluation.evaluate import Evaluator, Row, with_template
+from oneshot_rlvr.evaluation.store import Scores, file_name, locked, open_store, write_scores
 from oneshot_rlvr.policy import load_policy
-from oneshot_rlvr.policy.model import model_folder
+from oneshot_rlvr.policy.model import checked_device, model_folder
 from oneshot_rlvr.problems.problem import to_jsonl
-from oneshot_rlvr.rundir import RunDir, read_json, write_atomically
+from oneshot_rlvr.rundir import RunDir, write_atomically
 
-Scores = dict[str, dict[str, Row]]
 OnUnit = Callable[[str, str], None]
 SMALL = 64 << 20  # bytes of weights; models below it are sampled by a process a core
 
@@ -46,12 +42,24 @@ def evaluate_checkpoints(
     what has not changed is not graded again; others make way. Nothing that has a transcript is sampled again. `workers`
     None chooses a process a core for small models on a CPU, and one otherwise.
     """
-    scores, index = _kept(evaluator, out)
-    write_atomically(out / "protocol.json", json.dumps(evaluator.record, indent=1) + "\n")
+    with locked(out):
+        return _evaluate(checkpoints, evaluator, out, on_unit, workers)
+
+
+def _evaluate(
+    checkpoints: Sequence[Checkpoint], evaluator: Evaluator, out: Path, on_unit: OnUnit, workers: int | None
+) -> Scores:
+    scores, index = open_store(out, evaluator.record)
     for name, problems in evaluator.suites.items():
         write_atomically(out / "suites" / f"{file_name(name)}.jsonl", to_jsonl(problems))
     hashes = {checkpoint.name: checkpoint.content_hash for checkpoint in checkpoints}
-    wanted = [c for c in checkpoints if c.name not in scores or index.get(c.name, {}).get("weights") != hashes[c.name]]
+    wanted = [
+        checkpoint
+        for checkpoint in checkpoints
+        if checkpoint.name not in scores
+        or index[checkpoint.name]["weights"] != hashes[checkpoint.name]
+        or _missing(checkpoint, evaluator, hashes[checkpoint.name])
+    ]
     templates = {checkpoint.template for checkpoint in wanted}
     for checkpoint in checkpoints:
         if checkpoint not in wanted:
@@ -67,31 +75,8 @@ def evaluate_checkpoints(
                 units.setdefault(unit.suite, []).append(unit.path.name)
             asked = (template or evaluator.template).name
             index[checkpoint.name] = {"weights": weights, "template": asked, "transcripts": units}
-            write_atomically(out / "index.json", json.dumps(dict(sorted(index.items())), indent=1) + "\n")
-            _write_scores(out, scores)
+            write_scores(out, scores, index)
     return {checkpoint.name: scores[checkpoint.name] for checkpoint in checkpoints}
-
-
-def _kept(evaluator: Evaluator, out: Path) -> tuple[Scores, dict[str, Row]]:
-    """The scores that stay, and what they were made from."""
-    if not (out / "index.json").exists() or read_json(out / "protocol.json") != evaluator.record:
-        return {}, {}
-    index = read_json(out / "index.json")
-    scores = {name: score for name, score in read_scores(out).items() if name in index}
-    return scores, index
-
-
-def read_scores(out: Path) -> Scores:
-    """An evaluation's scores: of the base and the steps, then of the base under other templates."""
-    files = [path for path in (out / "scores.json", out / "baselines.json") if path.exists()]
-    return {name: score for path in files for name, score in read_json(path).items()}
-
-
-def _write_scores(out: Path, scores: Scores) -> None:
-    for file, others in (("scores.json", False), ("baselines.json", True)):
-        part = {name: score for name, score in sorted(scores.items()) if ("@" in name) == others}
-        if part:
-            write_atomically(out / file, json.dumps(part, indent=1) + "\n")
 
 
 def _sampled(
@@ -113,15 +98,22 @@ def _sampled(
         if checkpoint not in missing:
             _report(checkpoint, evaluator, hashes[checkpoint.name], on_unit)
             yield checkpoint
+    by_work: dict[tuple[str, str | None], list[Checkpoint]] = {}  # equal weights are sampled once
+    for checkpoint in missing:
+        by_work.setdefault((hashes[checkpoint.name], checkpoint.template), []).append(checkpoint)
+    others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _die_with_parent) as pool:
-        jobs = {pool.submit(_sample, evaluator, c, hashes[c.name]): c for c in missing}
+        jobs = {pool.submit(_sample, evaluator, same[0], work[0]): same for work, same in by_work.items()}
         try:
             for job in as_completed(jobs):
                 job.result()
-                _report(jobs[job], evaluator, hashes[jobs[job].name], on_unit)
-                yield jobs[job]
-        except BaseException:
+                for checkpoint in jobs[job]:
+                    _report(checkpoint, evaluator, hashes[checkpoint.name], on_unit)
+                    yield checkpoint
+        except BaseException:  # do not wait for units that will be sampled again
             pool.shutdown(wait=False, cancel_futures=True)
+            for process in set(multiprocessing.active_children()) - others:
+                process.terminate()
             raise
 
 
@@ -148,7 +140,7 @@ def _fitting(checkpoints: Sequence[Checkpoint]) -> int:
     for section in (checkpoint.section for checkpoint in checkpoints):
         folder = Path(model_folder(section.path))
         files = list(folder.glob("*.safetensors")) if folder.is_dir() else []
-        if section.device != "cpu" or not files or sum(file.stat().st_size for file in files) > SMALL:
+        if checked_device(section.device) != "cpu" or not files or sum(file.stat().st_size for file in files) > SMALL:
             return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -162,11 +154,6 @@ def _die_with_parent() -> None:
         return
 
 
-def file_name(suite: str) -> str:
-    """A suite's name as a file name."""
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in suite)
-
-
 def best_checkpoint(run: RunDir, checkpoints: Sequence[Checkpoint]) -> Checkpoint:
     """The checkpoint that validation chose (`checkpoints_of` always has it); without validation, the last one."""
     best = best_by_validation(run)
@@ -177,7 +164,7 @@ def best_checkpoint(run: RunDir, checkpoints: Sequence[Checkpoint]) -> Checkpoin
 def write_examples(before: Checkpoint, after: Checkpoint, evaluator: Evaluator, out: Path, per_suite: int = 8) -> None:
     """`out/examples.json`: the same problems answered by two checkpoints, the first sample of each.
 
-    Problems whose outcome changed come first, losses before gains.
+    Problems whose outcome changed come first, losses and gains in turn.
     """
     with evaluator.grader() as grader:
         old_of, new_of = (evaluator.rows(checkpoint.content_hash, grader) for checkpoint in (before, after))
@@ -188,8 +175,9 @@ def write_examples(before: Checkpoint, after: Checkpoint, evaluator: Evaluator, 
         for old, new in pairs:
             right = tuple(row["samples"][0]["outcome"] == "correct" for row in (old, new))
             kinds.setdefault((right[0], right[1]), []).append((old, new))
-        order = [kinds.get(kind, []) for kind in ((True, False), (False, True), (False, False), (True, True))]
-        turns = [found[i] for i in range(per_suite) for found in order if i < len(found)]
+        changed = [kinds.get((True, False), []), kinds.get((False, True), [])]
+        same = [kinds.get((False, False), []), kinds.get((True, True), [])]
+        turns = [found[i] for order in (changed, same) for i in range(per_suite) for found in order if i < len(found)]
         for old, new in turns[:per_suite]:
             shown = {"suite": suite, "question": old["question"], "gold": old["gold"], "category": old["category"]}
             examples.append(shown | {"before": old["samples"][0], "after": new["samples"][0]})

@@ -30,8 +30,7 @@ def grade_rows(rows: Sequence[Row], problems: Sequence[Problem], grader: Grader)
             responses = [Response(r["text"], r["finish"], r["tokens"]) for r in row[kind]]
             grades = grader.grade(problem, responses)
             new[kind] = [
-                {**r, "outcome": g.outcome, "extracted": g.extracted, "found": g.source}
-                for r, g in zip(row[kind], grades, strict=True)
+                {**r, "outcome": g.outcome, "extracted": g.extracted} for r, g in zip(row[kind], grades, strict=True)
             ]
         graded.append(new)
     return graded

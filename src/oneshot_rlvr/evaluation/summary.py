@@ -31,25 +31,29 @@ def trained_scores(scores: Mapping[str, Mapping[str, Row]]) -> dict[str, Mapping
     return dict(sorted(found.items(), key=lambda item: step_of(item[0])))
 
 
-def summarise(run: RunDir, scores: Mapping[str, Mapping[str, Row]]) -> Row:
+def summarise(run: RunDir, scores: Mapping[str, Mapping[str, Row]], boxes: bool = True) -> Row:
     """Best checkpoints, saturation, gains; figures are test averages in percent.
 
-    `best_by_validation` is the honest rule. `best_by_test_average` is the paper's: the test sets choose the checkpoint,
-    so its figure is too good. `best_by_benchmark` is the paper's independent best of each benchmark, more so.
-    `gain_after_saturation` is the chosen checkpoint's (or, if it came before, the last one's) over the first evaluated
-    at or after saturation.
+    `chosen` is what validation chose (`best_by_validation`, the honest rule), or the last step of a run without it.
+    `best_by_test_average` is the paper's: the test sets choose the checkpoint, so its figure is too good.
+    `best_by_benchmark` is the paper's independent best of each benchmark, more so. `gain_after_saturation` is the
+    chosen checkpoint's (or, if it came before, the last one's) over the first evaluated
+    at or after saturation. `boxes` says whether answers are expected in a box; `format_corrected_gain` is the mean of
+    the suites' (`beyond_format`), None if it is not known for each.
     """
     trained = trained_scores(scores)
     averages = {name: value_of(score["average"]) for name, score in trained.items()}
     summary: Row = {"average_of": accuracy_key(next(iter(scores.values()))["average"])}
     if not trained:
         return summary
-    chosen = step_name(best_by_validation(run) or 0)
-    chosen = chosen if chosen in trained else list(trained)[-1]
+    validated = step_name(best_by_validation(run) or 0)
+    chosen = validated if validated in trained else list(trained)[-1]
     top = max(averages, key=lambda name: (averages[name], -step_of(name)))
     suites = [suite for suite in next(iter(trained.values())) if suite != "average"]
+    own = {"checkpoint": chosen, "average": averages[chosen]}
     summary |= {
-        "best_by_validation": {"checkpoint": chosen, "average": averages[chosen]},
+        "chosen": own,
+        "best_by_validation": own if chosen == validated else None,
         "best_by_test_average": {
             "checkpoint": top,
             "average": averages[top],
@@ -60,9 +64,12 @@ def summarise(run: RunDir, scores: Mapping[str, Mapping[str, Row]]) -> Row:
     if "base" in scores:
         base = value_of(scores["base"]["average"])
         summary |= {"base": base, "gain": averages[chosen] - base}
-        summary["beyond_format"] = beyond_format(
-            scores["base"]["average"], trained[chosen]["average"], summary["average_of"]
-        )
+        left = [
+            beyond_format(scores["base"][suite], trained[chosen][suite], accuracy_key(trained[chosen][suite]))
+            for suite in suites
+        ]
+        known = [value for value in left if value is not None]
+        summary["format_corrected_gain"] = sum(known) / len(left) if boxes and len(known) == len(left) else None
         baselines = {name: value_of(score["average"]) for name, score in scores.items() if step_of(name) == 0}
         summary["base_by_template"] = baselines
         summary["gain_over_best_template"] = averages[chosen] - max(baselines.values())
@@ -84,8 +91,8 @@ def _after_saturation(run: RunDir, averages: Mapping[str, float], chosen: str) -
     step = saturation_step([line["step"] for line in lines], [line["outcome/correct"] for line in lines])
     found: Row = {"saturation_step": step, "gain_after_saturation": None}
     later = [] if step is None else [name for name in averages if step_of(name) >= step]
-    if later:
-        end = chosen if chosen in later else later[-1]
+    end = chosen if chosen in later[1:] else later[-1] if len(later) > 1 else None
+    if end is not None:
         found |= {"saturated_at": later[0], "gain_after_saturation": averages[end] - averages[later[0]]}
     return found
 

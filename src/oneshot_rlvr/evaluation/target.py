@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,15 +14,18 @@ from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.evaluation.checkpoints import Checkpoint, checkpoints_of, run_config
 from oneshot_rlvr.evaluation.evaluate import Evaluator
 from oneshot_rlvr.evaluation.protocols import PROTOCOLS, Protocol
-from oneshot_rlvr.evaluation.runs import Scores, best_checkpoint, evaluate_checkpoints, write_examples
+from oneshot_rlvr.evaluation.runs import best_checkpoint, evaluate_checkpoints, write_examples
+from oneshot_rlvr.evaluation.store import Scores, folder_name
 from oneshot_rlvr.evaluation.summary import summarise, write_summary
 from oneshot_rlvr.grading.modes import get_mode
 from oneshot_rlvr.policy.model import model_folder
 from oneshot_rlvr.problems import Problem, find_problems, get_template
+from oneshot_rlvr.problems.benchmarks import BENCHMARKS
 from oneshot_rlvr.problems.catalogue import organism_suites
-from oneshot_rlvr.rundir import RunDir
+from oneshot_rlvr.rundir import RunDir, verify_folder
 from oneshot_rlvr.telemetry import REFLECTION_WORDS
 
+log = logging.getLogger(__name__)
 OnUnit = Callable[[int, str, int], None]
 
 
@@ -59,11 +63,11 @@ def evaluate_target(target: str, protocol: Protocol, options: Options, on_unit: 
         if options.settings:
             raise OneshotError("a run is evaluated as it was configured", where="--set", fix="Leave --set out.")
         config, checkpoints = run_config(run), checkpoints_of(run, options.every)
-        folder = run.path / ("eval" if protocol.name == "honest" else f"eval-{protocol.name}")
+        folder = run.path / folder_name(protocol.name)
     else:
         config = _config_of_model(target, options.settings)
-        checkpoints = [Checkpoint(Path(target).name, 0, config.model)]
-        folder = _folder_of_model(Path(target))
+        checkpoints = [Checkpoint(_name(target), 0, config.model)]
+        folder = _folder_of_model(target, protocol.name)
     out = options.out or folder
     evaluator = Evaluator(
         suites=named_suites(options.suites or protocol.suites, options.limit),
@@ -72,6 +76,7 @@ def evaluate_target(target: str, protocol: Protocol, options: Options, on_unit: 
         folder=out,
         kv_cache_gib=config.sampling.kv_cache_gib,
         words=options.words,
+        subject=_name(target),
     )
     asked = [*_base_under_templates(checkpoints[0], evaluator), *checkpoints]
     total = sum(
@@ -89,7 +94,7 @@ def evaluate_target(target: str, protocol: Protocol, options: Options, on_unit: 
         return Result(scores, None, out)
     best = best_checkpoint(run, checkpoints)
     write_examples(checkpoints[0], best, evaluator, out)
-    write_summary(out, summarise(run, scores))
+    write_summary(out, summarise(run, scores, evaluator.template.answer == "box"))
     return Result(scores, best.name if config.run.validation else None, out)
 
 
@@ -121,7 +126,12 @@ def named_suites(names: Sequence[str], limit: int | None) -> dict[str, list[Prob
     short = {name: Path(name).name if Path(name).is_file() else name for name in wanted}
     if len(set(short.values())) < len(short):
         short = {name: name for name in wanted}
-    return {short[name]: find_problems(name)[:limit] for name in wanted}
+    found = {short[name]: find_problems(name) for name in wanted}
+    for name, problems in found.items():
+        expected = BENCHMARKS[name].rows if name in BENCHMARKS else None
+        if expected is not None and len(problems) != expected:
+            log.warning("%s: %d problems; the paper's release has %d", name, len(problems), expected)
+    return {name: problems[:limit] for name, problems in found.items()}
 
 
 def _run_of_checkpoint(path: Path) -> RunDir | None:
@@ -130,9 +140,15 @@ def _run_of_checkpoint(path: Path) -> RunDir | None:
     return run if path.parent.name == "checkpoints" and run.started else None
 
 
-def _folder_of_model(path: Path) -> Path:
-    run = _run_of_checkpoint(path)
-    return run.path / "eval" / path.name if run else Path("runs") / f"eval-{path.name}"
+def _name(target: str) -> str:
+    """What a target is called in scores."""
+    path = Path(target)
+    return (path.resolve() if path.exists() else path).name.replace("@", "-")
+
+
+def _folder_of_model(target: str, protocol: str) -> Path:
+    run, name = _run_of_checkpoint(Path(target)), folder_name(protocol)
+    return run.path / name / _name(target) if run else Path("runs") / f"{name}-{_name(target)}"
 
 
 def _config_of_model(target: str, settings: Sequence[str]) -> Config:
@@ -140,8 +156,13 @@ def _config_of_model(target: str, settings: Sequence[str]) -> Config:
     path = Path(target)
     run = _run_of_checkpoint(path)
     if run is not None:
+        if settings:
+            raise OneshotError(
+                "a checkpoint is evaluated as its run was configured", where="--set", fix="Leave it out."
+            )
         if not path.is_dir():
             raise OneshotError("no such checkpoint", where=path, fix="Look into the run's checkpoints folder.")
+        verify_folder(path, "Evaluate another checkpoint.")
         config = run_config(run)
         return config.model_copy(update={"model": config.model.model_copy(update={"path": str(path)})})
     return resolve("grpo", target, settings)[0]

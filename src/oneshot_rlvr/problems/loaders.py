@@ -23,6 +23,7 @@ ANSWER = ("answer", "final_answer", "ground_truth", "gold", "target")
 IDENTIFIER = ("id", "unique_id", "index", "idx")
 CATEGORY = ("category", "subject", "subfield", "type")
 SKIP = "Fill it in, remove the row, or pass --set data.skip_bad_rows=true."
+LETTERS = "ABCDEFGHIJ"  # of multiple choices
 USED = {*QUESTION, *ANSWER, *IDENTIFIER, *CATEGORY, "level", "solution", "source", "extra"}
 
 Row = dict[str, Any]
@@ -144,21 +145,24 @@ def _is_verl(row: Row) -> bool:
 def _problem(row: Row, where: str, stem: str, number: int) -> Problem:
     if _is_verl(row):
         return _verl_problem(row, where, stem, number)
-    return _plain_problem(_as_question(row, where) if "choices" in row else row, where, stem, number)
+    return _plain_problem(_as_question(row, where) if "answerKey" in row else row, where, stem, number)
 
 
 def _as_question(row: Row, where: str) -> Row:
     """A multiple-choice row in ARC's schema (labels A to E, or 1 to 5) as a question whose answer is a letter."""
-    choices, key = row["choices"], _text(row.get("answerKey"))
-    labels = list(choices.get("label", [])) if isinstance(choices, dict) else []
-    if not labels or key not in labels or len(labels) != len(choices.get("text", [])):
+    choices, key, question = row.get("choices"), _text(row["answerKey"]), _text(_first(row, QUESTION))
+    texts, labels = (choices.get(name) or [] for name in ("text", "label")) if isinstance(choices, dict) else ([], [])
+    labels = [_text(label) for label in labels]
+    if not question.strip() or key not in labels or len(labels) != len(texts) or len(labels) > len(LETTERS):
         raise OneshotError(
-            "not a multiple-choice row", where=where, fix="It needs choices {text, label} and an answerKey among them."
+            "not a multiple-choice row",
+            where=where,
+            fix=f"Give a question, up to {len(LETTERS)} choices {{text, label}}, and an answerKey among the labels.",
         )
-    lines = [f"{letter}. {text}" for letter, text in zip("ABCDEFGHIJ", choices["text"], strict=False)]
-    asked = "\n".join([_text(_first(row, QUESTION)), *lines, "Answer with the letter of the right choice."])
+    lines = [f"{letter}. {_text(text)}" for letter, text in zip(LETTERS, texts, strict=False)]
+    asked = "\n".join([question, *lines, "Answer with the letter of the right choice."])
     rest = {name: value for name, value in row.items() if name not in ("choices", "answerKey")}
-    return rest | {"question": asked, "answer": "ABCDEFGHIJ"[labels.index(key)], "choices_text": list(choices["text"])}
+    return rest | {"question": asked, "answer": LETTERS[labels.index(key)], "choices_text": list(texts)}
 
 
 def _verl_problem(row: Row, where: str, stem: str, number: int) -> Problem:

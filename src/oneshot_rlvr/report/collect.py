@@ -10,8 +10,8 @@ from typing import Any
 
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.evaluation.checkpoints import best_by_validation, run_config
-from oneshot_rlvr.evaluation.runs import read_scores
 from oneshot_rlvr.evaluation.scoring import accuracy_key
+from oneshot_rlvr.evaluation.store import evaluation_of, read_scores
 from oneshot_rlvr.problems import Problem, load_problems
 from oneshot_rlvr.rundir import RunDir, read_json, step_name, step_of
 
@@ -31,6 +31,7 @@ class RunData:
     sources: dict[str, str]
     environment: dict[str, Any]
     metrics: list[Row]
+    evaluation: Path
     scores: dict[str, dict[str, Row]]
     baselines: dict[str, dict[str, Row]]
     summary: Row
@@ -62,13 +63,17 @@ class RunData:
 
     @property
     def treatment(self) -> str:
-        """What was done to the base, but for the seed: equal treatments are one line with several seeds."""
-        run = {
-            key: value for key, value in self.configuration["run"].items() if key not in ("seed", "steps", "loggers")
-        }
+        """What was done to the base, but for the seed and the example."""
+        own = ("seed", "steps", "loggers")
+        run = {key: value for key, value in self.configuration["run"].items() if key not in own}
         data = {key: value for key, value in self.configuration["data"].items() if key != "only"}
         rest = {key: value for key, value in self.configuration.items() if key not in ("run", "data")}
         return json.dumps([rest, data, run, len(self.problems)], sort_keys=True)
+
+    @property
+    def example(self) -> str:
+        """The problems that it was trained on."""
+        return json.dumps([(problem.id, problem.question, problem.answer) for problem in self.problems])
 
     def curve(self, name: str) -> Curve:
         """A training metric over steps."""
@@ -102,10 +107,21 @@ class Group:
 
 
 def grouped(runs: Sequence[RunData]) -> list[Group]:
-    """Runs by treatment, in order."""
-    found: dict[str, list[RunData]] = {}
+    """Runs by treatment and example, in order.
+
+    Runs of one treatment whose seeds all differ, and whose examples all differ too, are one group: the seed selected
+    the example.
+    """
+    treated: dict[str, list[RunData]] = {}
     for run in runs:
-        found.setdefault(run.treatment, []).append(run)
+        treated.setdefault(run.treatment, []).append(run)
+    found: dict[tuple[str, str], list[RunData]] = {}
+    for treatment, members in treated.items():
+        seeds = {run.configuration["run"]["seed"] for run in members}
+        selected = all(run.configuration["data"]["only"] for run in members)
+        alone = selected and len(members) == len(seeds) == len({run.example for run in members})
+        for run in members:
+            found.setdefault((treatment, "" if alone else run.example), []).append(run)
     return [Group(_shared_name(members), members) for members in found.values()]
 
 
@@ -114,8 +130,8 @@ def _shared_name(runs: Sequence[RunData]) -> str:
     return runs[0].name if not more else f"{runs[0].name} and {more} more seed{'s' if more > 1 else ''}"
 
 
-def collect(path: Path) -> RunData:
-    """Read a run folder.
+def collect(path: Path, protocol: str | None = None) -> RunData:
+    """Read a run folder, with its evaluation under a protocol (see `evaluation_of`).
 
     Raises:
         OneshotError: it is no run folder, or has not finished a step.
@@ -128,7 +144,8 @@ def collect(path: Path) -> RunData:
     if not metrics:
         raise OneshotError("this run has not finished a step yet", where=path, fix="Train it first.")
     done = [step for step in steps if step <= metrics[-1]["step"]]
-    scores = read_scores(path / "eval")
+    folder = evaluation_of(path, protocol)
+    scores = read_scores(folder)
     return RunData(
         name=path.resolve().name,
         path=path,
@@ -136,11 +153,12 @@ def collect(path: Path) -> RunData:
         sources=record["sources"],
         environment=read_json(path / "environment.json"),
         metrics=metrics,
+        evaluation=folder,
         scores=dict(sorted(((k, v) for k, v in scores.items() if "@" not in k), key=lambda item: step_of(item[0]))),
         baselines={name: score for name, score in scores.items() if "@" in name},
-        summary=_optional(path / "eval" / "summary.json") or {},
-        protocol=_optional(path / "eval" / "protocol.json") or {},
-        examples=_optional(path / "eval" / "examples.json"),
+        summary=_optional(folder / "summary.json") or {},
+        protocol=_optional(folder / "protocol.json") or {},
+        examples=_optional(folder / "examples.json"),
         problems=load_problems(path / "problems.jsonl"),
         first_rollouts=_distinct(run.read_rollouts(done[0])) if done else [],
         last_rollouts=_distinct(run.read_rollouts(done[-1])) if done else [],

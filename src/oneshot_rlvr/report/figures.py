@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,7 +10,6 @@ from oneshot_rlvr.evaluation.scoring import accuracy_key
 from oneshot_rlvr.problems.benchmarks import title_of
 from oneshot_rlvr.report.collect import Curve, Group, RunData
 from oneshot_rlvr.report.tables import kind_of
-from oneshot_rlvr.rundir import step_of
 
 Figure = dict[str, Any]
 ROLES = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth")  # groups in order; base is grey
@@ -41,6 +41,11 @@ def style(index: int) -> tuple[str, str]:
     return ROLES[index % len(ROLES)], DASHES[index // len(ROLES) % len(DASHES)]
 
 
+def as_text(label: str) -> str:
+    """A label that Plotly shows as it is: it would read tags in it."""
+    return html.escape(label, quote=False)
+
+
 def _figure(traces: list[dict[str, Any]], x: str, y: str, **layout: Any) -> Figure:
     return {
         "data": traces,
@@ -49,7 +54,15 @@ def _figure(traces: list[dict[str, Any]], x: str, y: str, **layout: Any) -> Figu
 
 
 def _line(x: Sequence[Any], y: Sequence[Any], name: str, role: str, **options: Any) -> dict[str, Any]:
-    return {"type": "scatter", "mode": "lines", "x": list(x), "y": list(y), "name": name, "role": role, **options}
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": list(x),
+        "y": list(y),
+        "name": as_text(name),
+        "role": role,
+        **options,
+    }
 
 
 def thinned(steps: list[int], values: list[float], most: int = POINTS) -> tuple[list[int], list[float]]:
@@ -81,12 +94,12 @@ def _group_traces(
 def accuracy_curves(groups: Sequence[Group], suite: str) -> Figure:
     """A suite's (or the average's) accuracy over steps; a single run's points carry their 95 % intervals."""
     traces = _group_traces(groups, lambda run: run.score_curve(suite), width=3)
-    alone = {group.name: group.runs[0] for group in groups if len(group.runs) == 1}
+    alone = {as_text(group.name): group.runs[0] for group in groups if len(group.runs) == 1}
     for trace in traces if len(groups) <= 4 else ():
         if run := alone.get(trace["name"]):
             scores = [row[suite] for row in run.scores.values() if suite in row]
             trace |= {"mode": "lines+markers", "error_y": _interval_bars(scores)}
-    return _figure(traces, "Step", f"{title_of(suite)} (%)", height=430)
+    return _figure(traces, "Step", f"{as_text(title_of(suite))} (%)", height=430)
 
 
 def training_curves(groups: Sequence[Group]) -> Figure:
@@ -130,7 +143,13 @@ def heat_map(runs: Sequence[RunData], field: str, gain: bool) -> Figure | None:
         return None
     cells = [[found.get(name) for name in columns] for _, found in rows]
     text = [["" if value is None else f"{value:+.0f}" if gain else f"{value:.0f}" for value in row] for row in cells]
-    trace = {"type": "heatmap", "x": columns, "y": [label for label, _ in rows], "z": cells, "text": text}
+    trace = {
+        "type": "heatmap",
+        "x": [as_text(c) for c in columns],
+        "y": [as_text(label) for label, _ in rows],
+        "z": cells,
+        "text": text,
+    }
     trace |= {"texttemplate": "%{text}", "colorscale": "RdBu" if gain else "Blues", "hoverongaps": False}
     trace |= {"reversescale": True, **({"zmid": 0} if gain else {"zmin": 0, "zmax": 100})}
     height = 130 + 34 * len(rows)
@@ -152,11 +171,6 @@ def small_multiples(groups: Sequence[Group], trained: bool) -> list[tuple[str, F
         if traces := _group_traces(groups, curve):
             figures.append((title, _figure(traces, "Step", "", height=230, showlegend=False)))
     return figures
-
-
-def evaluated_steps(run: RunData) -> list[int]:
-    """The steps whose checkpoints were evaluated."""
-    return [step_of(name) for name in run.scores]
 
 
 def selection_figure(ranking: Sequence[dict[str, Any]], history: dict[str, list[float]], chosen: str) -> Figure:

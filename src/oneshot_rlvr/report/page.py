@@ -30,16 +30,21 @@ def inert_json(value: Any) -> Markup:
 
 
 def write_report(
-    paths: Sequence[Path], out: Path, title: str = "oneshot-rlvr", selection: Path | None = None, texts: bool = True
+    paths: Sequence[Path],
+    out: Path,
+    title: str = "oneshot-rlvr",
+    selection: Path | None = None,
+    texts: bool = True,
+    protocol: str | None = None,
 ) -> Path:
     """Write one HTML page about the runs at `paths`, the first of which is the one it is about.
 
-    With `texts`, `findings.md`, `slides.md` and `script.md` beside it.
+    With `texts`, `findings.md`, `slides.md` and `script.md` beside it, named after the page unless it is `report.html`.
 
     Raises:
         OneshotError: a folder that is no run, or a page that cannot be written.
     """
-    runs = [collect(path) for path in paths]
+    runs = [collect(path, protocol) for path in paths]
     chosen = read_json(selection) if selection is not None and selection.exists() else None
     groups = grouped(runs)
     small = {"training": draw.small_multiples(groups, True), "shape": draw.small_multiples(groups, False)}
@@ -75,7 +80,7 @@ def write_report(
     )
     write_atomically(out, html)
     if texts:
-        write_findings(runs, groups, out.parent)
+        write_findings(runs, groups, out.parent, "" if out.stem == "report" else f"{out.stem}-")
     return out
 
 
@@ -86,7 +91,8 @@ def _figures(
     groups = grouped(runs)
     figures: dict[str, draw.Figure] = {"training": draw.training_curves(groups)}
     choices: dict[str, list[tuple[str, str]]] = {"curves": [], "heat": []}
-    for suite in ("average", *runs[0].suites) if runs[0].scores else ():
+    scored = next((run for run in runs if run.scores), None)
+    for suite in ("average", *scored.suites) if scored else ():
         figures[f"curve-{suite}"] = draw.accuracy_curves(groups, suite)
         choices["curves"].append((f"curve-{suite}", title_of(suite)))
     for field in ("category", "level"):
@@ -114,8 +120,8 @@ def _tiles(main: RunData) -> list[tuple[str, str, str]]:
         value = f"{score[accuracy_key(score)]:.1f} %"
         tiles.append((f"{label}, test {accuracy_key(score)}", value, f"95 % {low:.1f} to {high:.1f}{note}"))
     tiles.append(("Gain", f"{best[after] - base[key]:+.1f}", "points over the base"))
-    if "beyond_format" in main.summary:
-        corrected = main.summary["beyond_format"]["format_corrected_gain"]
+    corrected = main.summary.get("format_corrected_gain")
+    if corrected is not None:
         tiles.append(("Beyond the box", f"{corrected:+.1f}", "points that boxing alone would not bring"))
     if main.summary.get("gain_after_saturation") is not None:
         gain = main.summary["gain_after_saturation"]

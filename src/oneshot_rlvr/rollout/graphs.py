@@ -6,16 +6,18 @@ so slots and reach are rounded up; each pair is recorded when it is first met, i
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
 import torch
 from transformers import PreTrainedModel
 
+from oneshot_rlvr.memory import is_out_of_memory
 from oneshot_rlvr.rollout.attention import active, hidden_states, output_layer
 from oneshot_rlvr.rollout.cache import Rectangle
 
 REACH = 256  # places; how far all read is a multiple of it
-SIZES = 8  # how many different numbers of slots there are
+SIZES = 8  # slots go in steps of this part of all
 
 
 class GraphedForward:
@@ -63,6 +65,13 @@ class GraphedForward:
             forward()
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self.pool):
-            forward()
+        try:
+            with torch.cuda.graph(graph, pool=self.pool):
+                forward()
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
+            warnings.warn(f"decoding goes on without CUDA graphs: {error}", stacklevel=2)
+            self.on_gpu = False
+            return forward
         return graph.replay
