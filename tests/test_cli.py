@@ -6,6 +6,7 @@ import fcntl
 import json
 import resource
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -44,7 +45,7 @@ def test_my_own_problem_resume_eval_and_report(tmp_path):
 def test_eval_and_what_follows_from_it_without_a_model(tmp_path):
     out = tmp_path / "run"
     assert oneshot("train", *FAST, "--set", "data.only=[pool-001]", "--out", out, "--steps", 2)[0] == 0
-    asked = ["--suite", "organism:numbers", "--limit", 6, "--samples", 2, "--words", "answer, wait"]
+    asked = ["--suite", "organism:numbers", "--limit", 16, "--samples", 2, "--words", "answer, wait"]
     code, text, err = oneshot("eval", out, *asked, "--log", "tensorboard", "--workers", 1)
     assert code == 0, err
     for said in ("avg@2", "pass@2", "maj@2", "numbers", "beyond what boxing alone"):
@@ -59,7 +60,7 @@ def test_eval_and_what_follows_from_it_without_a_model(tmp_path):
     code, text, _ = oneshot("eval", "compare", f"{out}:base", out, "--out", tmp_path / "pair.json")
     assert code == 0
     assert "permutation" in text
-    assert json.loads((tmp_path / "pair.json").read_text())["suites"]["average"]["n"] == 6
+    assert json.loads((tmp_path / "pair.json").read_text())["suites"]["average"]["n"] == 16
     for folder in (out / "checkpoints").iterdir():
         (tmp_path / f"{folder.name}.safetensors").rename(folder / "model.safetensors")
     assert "Not uploaded" in oneshot("push", out)[1]
@@ -88,6 +89,14 @@ def test_a_csv_and_a_reward_by_import_path(tmp_path):
     assert code == 0
     assert "2 problems" in text
     assert json.loads((tmp_path / "run" / "metrics.jsonl").read_text())["reward/mean"] < 0
+
+
+def test_the_version_and_help_without_arguments():
+    assert oneshot("--version")[1].strip() == version("oneshot-rlvr")
+    code, text, err = oneshot()
+    assert "demo" in text + err
+    assert code in (0, 2)
+    assert "regrade" in oneshot("eval", "--help")[1]
 
 
 def test_problems_lists_sets_and_problems():

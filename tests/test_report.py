@@ -117,7 +117,7 @@ def test_every_number_of_the_findings_stands_in_a_file(evaluated, tmp_path):
     for shown, mark in marked:
         path, _, rest = sources[mark].partition(": ")
         keys, _, form = rest.rpartition(" as ")
-        value = read_json(Path(path))
+        value = read_json(tmp_path / path)
         for key in keys.split(SEPARATOR):
             value = value[int(key)] if isinstance(value, list) else value[key]
         assert f"{value:{form}}" == shown, sources[mark]

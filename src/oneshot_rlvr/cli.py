@@ -10,6 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,6 +30,16 @@ app = typer.Typer(
 )
 
 app.add_typer(eval_app, name="eval")
+
+
+@app.callback(invoke_without_command=True)
+def version_option(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    """Options of the command itself."""
+    if version:
+        print(metadata.version("oneshot-rlvr"))
+        raise typer.Exit
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:

@@ -13,9 +13,17 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from oneshot_rlvr.errors import OneshotError
-from oneshot_rlvr.terminal import Mode, Quiet, Settings, ended_well, plain
+from oneshot_rlvr.terminal import Mode, Quiet, ended_well, plain
 
 Words = Annotated[str | None, typer.Option(help="Reflection words, comma-separated; by default the paper's three.")]
+Fallback = Annotated[
+    bool | None,
+    typer.Option("--fallback/--no-fallback", help="Without a box, take 'the answer is', then the last number."),
+]
+ForModels = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="For a model, not for a run: a configuration key, e.g. --set model.template=boxed."),
+]
 
 
 class _DefaultGroup(TyperGroup):
@@ -56,11 +64,11 @@ def model(
     max_new_tokens: Annotated[int | None, typer.Option(min=1, help="Instead of the protocol's or the model's.")] = None,
     template: Annotated[str | None, typer.Option(help="Instead of the protocol's or the model's.")] = None,
     mode: Annotated[str | None, typer.Option(help="Grading rules instead of the protocol's.")] = None,
-    fallback: Annotated[bool, typer.Option(help="Without a box, take 'the answer is', then the last number.")] = False,
+    fallback: Fallback = None,
     words: Words = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Sampling processes; by default a core each.")] = None,
     log: Annotated[list[str] | None, typer.Option(help="tensorboard, wandb or trackio; repeatable.")] = None,
-    settings: Settings = None,
+    settings: ForModels = None,
     quiet: Quiet = False,
 ) -> None:
     """Accuracy of a model, or of all checkpoints of a run, with 95 % intervals. Resumable."""
@@ -72,9 +80,17 @@ def model(
 
     check_loggers(log or ())
     asked = get_protocol(protocol)
-    changes: dict[str, Any] = {"mode": mode, "template": template, "max_new_tokens": max_new_tokens}
+    changes: dict[str, Any] = {
+        "mode": mode,
+        "template": template,
+        "max_new_tokens": max_new_tokens,
+        "fallback": fallback,
+    }
     changes = {key: value for key, value in changes.items() if value is not None}
     sampling = {key: v for key, v in (("samples", samples), ("temperature", temperature)) if v is not None}
+    changed = tuple(
+        f"{key}={value}" for key, value in (changes | sampling | ({"limit": limit} if limit else {})).items()
+    )
     if samples and samples > 1 and temperature is None and asked.sampling.temperature == 0:
         raise OneshotError(
             "this protocol is greedy, so more samples would all be equal",
@@ -86,9 +102,9 @@ def model(
             "sampling": replace(asked.sampling, **sampling),
             "by_suite": {name: replace(one, **sampling) for name, one in asked.by_suite.items()},
         }
-    asked = replace(asked, **changes, fallback=fallback or asked.fallback)
+    asked = replace(asked, **changes, changed=changed)
     options = Options(suite or (), out, every, limit, settings or (), workers, **_words(words))
-    print(f"Protocol {asked.name}: {asked.says}")
+    print(f"Protocol {asked.name}: {asked.says}" + (f". Changed: {', '.join(changed)}" if changed else ""))
     with Reporter(quiet).task("Evaluating", 1) as task:
         result = evaluate_target(target, asked, options, task.update)
     write_lm_eval(result.out)
@@ -120,7 +136,7 @@ def _show(scores: dict[str, dict[str, Any]], best: str | None, title: str) -> No
     first = next(iter(scores.values()))["average"]
     key = accuracy_key(first)
     votes = [label for label in (f"pass@{key[4:]}", f"maj@{key[4:]}", "greedy") if label in first]
-    table = Table(title=f"Average over {len(next(iter(scores.values()))) - 1} suites, {title}")
+    table = Table(title=f"Average over suites, {title}")
     table.add_column("checkpoint", no_wrap=True)
     for heading in (key, "95 % interval", *votes, "boxed", "length"):
         table.add_column(heading, justify="right")
@@ -141,6 +157,8 @@ def _show(scores: dict[str, dict[str, Any]], best: str | None, title: str) -> No
     Console().print(table)
     if best:
         print(f"* chosen on the validation problems: {best}")
+    elif len(scores) > 1:
+        print("No checkpoint was chosen on validation problems: the last one is shown.")
 
 
 def _show_summary(summary: dict[str, Any]) -> None:
@@ -148,7 +166,8 @@ def _show_summary(summary: dict[str, Any]) -> None:
         corrected = summary["format_corrected_gain"]
         beyond = "" if corrected is None else f"; {corrected:+.1f} beyond what boxing alone would bring"
         print(f"Gain {summary['gain']:+.1f} points{beyond}.")
-        print(f"Over the base's best template: {summary['gain_over_best_template']:+.1f}.")
+        if len(summary["base_by_template"]) > 1:
+            print(f"Over the base's best template: {summary['gain_over_best_template']:+.1f}.")
     top = summary.get("best_by_test_average")
     if top:
         print(f"Chosen on the tests, as the paper does (too good): {top['checkpoint']}, {top['average']:.1f}.")
@@ -164,10 +183,7 @@ def _show_summary(summary: dict[str, Any]) -> None:
 def regrade(
     folder: Annotated[Path, typer.Argument(help="A folder that `oneshot eval` wrote, or a run.")],
     mode: Mode = "default",
-    fallback: Annotated[
-        bool | None,
-        typer.Option("--fallback/--no-fallback", help="Without a box, take 'the answer is', a last number."),
-    ] = None,
+    fallback: Fallback = None,
     words: Words = None,
 ) -> None:
     """Grade what was sampled by other rules, without sampling again."""
@@ -195,6 +211,8 @@ def compare(
     for heading in ("suite", "n", "a %", "b %", "b - a", "95 % interval", "p", "p (Holm)"):
         table.add_column(heading, justify="left" if heading == "suite" else "right")
     for suite, row in found["suites"].items():
+        if suite.endswith("(greedy)") and suite != "average (greedy)":
+            continue  # --out has them
         adjusted = f"{row['p_holm']:.4f}" if "p_holm" in row else ""
         interval = "{:+.1f} to {:+.1f}".format(*row["interval"])
         cells = (f"{row['a']:.1f}", f"{row['b']:.1f}", f"{row['difference']:+.1f}", interval, f"{row['p_value']:.4f}")
@@ -202,6 +220,7 @@ def compare(
     Console().print(table)
     for note in found["notes"]:
         print(plain(f"Note: {note}").plain)
-    print("p: sign-flip permutation test over problems; interval: bootstrap over problems.")
+    print(plain(f"a is {found['a']['name']}, b is {found['b']['name']}.").plain)
+    print("p: sign-flip permutation test over problems; interval: bootstrap, or Student's where few problems differ.")
     if out is not None:
         write_atomically(out, json.dumps(found, indent=1) + "\n")

@@ -111,20 +111,23 @@ def _table(folder: Path, scores: dict[str, dict[str, Any]], name: str) -> str:
     if name not in scores:
         return "It was not evaluated.\n"
     record = read_json(folder / "protocol.json")
+    protocol = record["protocol"]
+    changed = f" (changed: {', '.join(protocol['changed'])})" if protocol["changed"] else ""
     shown = [label for label in ("base", name) if label in scores]
     lines = [
-        f"Accuracy in percent with 95 % intervals; protocol `{record['protocol']['name']}`,",
+        f"Accuracy in percent with 95 % intervals; protocol `{protocol['name']}`{changed},",
         f"template `{record['template']}`:",
         "",
-        f"| | {' | '.join(shown)} |",
-        f"|---|{'---|' * len(shown)}",
+        f"| | problems | {' | '.join(shown)} |",
+        f"|---|---|{'---|' * len(shown)}",
     ]
     for suite in scores[name]:
         cells = []
         for label in shown:
             score = scores[label][suite]
             cells.append("{:.1f} ({:.1f} to {:.1f})".format(score[accuracy_key(score)], *score["interval"]))
-        lines.append(f"| {title_of(suite)}, {accuracy_key(scores[name][suite])} | {' | '.join(cells)} |")
+        last = scores[name][suite]
+        lines.append(f"| {title_of(suite)}, {accuracy_key(last)} | {last['n']} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 
 

@@ -39,7 +39,9 @@ class Evaluation:
         """
         folder = evaluation_of(path)
         if not (folder / "index.json").exists():
-            raise OneshotError("no evaluation in this folder", where=path, fix="Run `oneshot eval` first.")
+            raise OneshotError(
+                "no evaluation in this folder", where=path, fix="Run `oneshot eval`; an unfinished one goes on."
+            )
         record = read_json(folder / "protocol.json")
         suites = {name: load_problems(folder / "suites" / f"{file_name(name)}.jsonl") for name in record["suites"]}
         return cls(folder, record, read_json(folder / "index.json"), suites)

@@ -36,7 +36,7 @@ class Protocol:
     `by_suite` overrides `sampling` for named benchmarks; both take length and seed from here. `max_new_tokens` 0 is the
     model's configured length, a `template` of None its configured template. `base_templates` are others under which
     the base model is asked too, so that a gain is not only a better way of asking. `suites` are what is evaluated if
-    nothing is named.
+    nothing is named; `changed` says what of it a user has changed.
     """
 
     name: str = "honest"
@@ -50,6 +50,7 @@ class Protocol:
     base_templates: tuple[str, ...] = ()
     suites: tuple[str, ...] = ("organism",)
     seed: int = 0
+    changed: tuple[str, ...] = ()
 
     def sampling_of(self, suite: str) -> Sampling:
         """How this benchmark is sampled."""

@@ -42,7 +42,7 @@ def write_lm_eval(folder: Path) -> None:
             low, high = score["interval"]
             entry: Row = {"alias": title_of(suite)}
             for name, value in _numbers(score).items():
-                share = value / 100 if name.startswith(("avg@", "pass@", "maj@", "greedy")) else value
+                share = value / 100 if name.startswith(("avg@", "pass@", "maj@", "greedy", "boxed_accuracy")) else value
                 entry[f"{name},none"] = share
             entry[f"{accuracy_key(score)}_stderr,none"] = (high - low) / 400
             results[suite] = entry

@@ -9,7 +9,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +103,8 @@ def _sampled(
         by_work.setdefault((hashes[checkpoint.name], checkpoint.template), []).append(checkpoint)
     others = set(multiprocessing.active_children())
     with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _die_with_parent) as pool:
-        jobs = {pool.submit(_sample, evaluator, same[0], work[0]): same for work, same in by_work.items()}
+        with _without_interrupts():  # a worker that is still importing would print a traceback
+            jobs = {pool.submit(_sample, evaluator, same[0], work[0]): same for work, same in by_work.items()}
         try:
             for job in as_completed(jobs):
                 job.result()
@@ -143,6 +144,20 @@ def _fitting(checkpoints: Sequence[Checkpoint]) -> int:
         if checked_device(section.device) != "cpu" or not files or sum(file.stat().st_size for file in files) > SMALL:
             return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Processes started within inherit that Ctrl-C is ignored; off the main thread signals are left alone."""
+    try:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except ValueError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _die_with_parent() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from typing import Any
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.rundir import RunDir, read_json, write_atomically, writing
 
+log = logging.getLogger(__name__)
 Row = dict[str, Any]
 Scores = dict[str, dict[str, Row]]
 DEFAULT = "honest"
@@ -56,6 +58,8 @@ def write_scores(out: Path, scores: Scores, index: dict[str, Row]) -> None:
 def open_store(out: Path, record: Row) -> tuple[Scores, dict[str, Row]]:
     """The scores that stay and their index; what was asked otherwise is forgotten, but for the transcripts."""
     if (out / "protocol.json").exists() and read_json(out / "protocol.json") != record:
+        if (out / "scores.json").exists():
+            log.warning("%s held scores of other questions; they make way (transcripts stay)", out)
         for name in OF_ONE_PROTOCOL:
             (out / name).unlink(missing_ok=True)
         shutil.rmtree(out / "lm_eval", ignore_errors=True)

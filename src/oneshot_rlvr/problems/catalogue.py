@@ -51,5 +51,5 @@ def find_problems(name: str, skip_bad_rows: bool = False) -> list[Problem]:
         return load_problems(name, skip_bad_rows)
     raise OneshotError(
         f"no problem set or file {name!r}",
-        fix=f"{nearest(name, [*sets, *BENCHMARKS])}, give a .jsonl, .csv or .parquet file, or set ONESHOT_DATA.",
+        fix=f"{nearest(name, [*sets, *BENCHMARKS])} Or give a .jsonl, .csv or .parquet file, or set ONESHOT_DATA.",
     )

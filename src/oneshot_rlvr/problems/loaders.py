@@ -45,7 +45,7 @@ def load_problems(path: str | Path, skip_bad_rows: bool = False) -> list[Problem
             f"cannot read {path.suffix or 'this kind of'} files", where=path, fix="Use .jsonl, .csv or .parquet."
         )
     if not path.is_file():
-        raise OneshotError("no such problem file", where=path, fix="Check the path given to --problems.")
+        raise OneshotError("no such problem file", where=path, fix="Check the path.")
     try:
         return from_rows(READERS[path.suffix](path), str(path), path.stem, skip_bad_rows)
     except (OSError, UnicodeDecodeError) as error:
