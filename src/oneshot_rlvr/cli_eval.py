@@ -138,13 +138,13 @@ def _show(scores: dict[str, dict[str, Any]], best: str | None, title: str) -> No
     votes = [label for label in (f"pass@{key[4:]}", f"maj@{key[4:]}", "greedy") if label in first]
     table = Table(title=f"Average over suites, {title}")
     table.add_column("checkpoint", no_wrap=True)
-    for heading in (key, "95 % interval", *votes, "boxed", "length"):
-        table.add_column(heading, justify="right")
+    for heading in (key, "95 %", *votes, "boxed", "tokens"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for name, row in scores.items():
         average = row["average"]
         cells = [f"{average[label]:.1f}" for label in votes]
-        shape = f"{100 * average['boxed']:.0f} %", f"{average['length']:.0f}"
-        interval = "{:.1f} to {:.1f}".format(*average["interval"])
+        shape = f"{100 * average['boxed']:.0f}", f"{average['length']:.0f}"
+        interval = "{:.1f} - {:.1f}".format(*average["interval"])
         table.add_row(plain(f"{name} *" if name == best else name), f"{average[key]:.1f}", interval, *cells, *shape)
     Console().print(table)
     shown = [name for name in dict.fromkeys(("base", best or list(scores)[-1])) if name in scores]
@@ -208,19 +208,21 @@ def compare(
 
     found = paired(a, b)
     table = Table(title=plain(f"{found['b']['name']} against {found['a']['name']}"))
-    for heading in ("suite", "n", "a %", "b %", "b - a", "95 % interval", "p", "p (Holm)"):
+    for heading in ("suite", "n", "a %", "b %", "b - a", "95 %", "p"):
         table.add_column(heading, justify="left" if heading == "suite" else "right")
     for suite, row in found["suites"].items():
         if suite.endswith("(greedy)") and suite != "average (greedy)":
             continue  # --out has them
-        adjusted = f"{row['p_holm']:.4f}" if "p_holm" in row else ""
-        interval = "{:+.1f} to {:+.1f}".format(*row["interval"])
-        cells = (f"{row['a']:.1f}", f"{row['b']:.1f}", f"{row['difference']:+.1f}", interval, f"{row['p_value']:.4f}")
-        table.add_row(plain(title_of(suite)), str(row["n"]), *cells, adjusted)
+        p_value = row.get("p_holm", row["p_value"])
+        interval = "{:+.1f}, {:+.1f}".format(*row["interval"])
+        shown = f"{p_value:.4f}" if p_value >= 0.0001 else "< 0.0001"
+        cells = (f"{row['a']:.1f}", f"{row['b']:.1f}", f"{row['difference']:+.1f}", interval, shown)
+        table.add_row(plain(title_of(suite)), str(row["n"]), *cells)
     Console().print(table)
     for note in found["notes"]:
         print(plain(f"Note: {note}").plain)
     print(plain(f"a is {found['a']['name']}, b is {found['b']['name']}.").plain)
-    print("p: sign-flip permutation test over problems; interval: bootstrap, or Student's where few problems differ.")
+    print("p: sign-flip permutation test over problems, of suites with Holm's adjustment. Intervals: bootstrap over")
+    print("problems, or Student's where few of them differ.")
     if out is not None:
         write_atomically(out, json.dumps(found, indent=1) + "\n")

@@ -78,7 +78,7 @@ def evaluate_target(target: str, protocol: Protocol, options: Options, on_unit: 
         words=options.words,
         subject=_name(target),
     )
-    asked = [*_base_under_templates(checkpoints[0], evaluator), *checkpoints]
+    asked = [checkpoints[0], *_base_under_templates(checkpoints[0], evaluator), *checkpoints[1:]]
     total = sum(
         len(evaluator.units(c.content_hash, get_template(c.template or evaluator.template.name))) for c in asked
     )
