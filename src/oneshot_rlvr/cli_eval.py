@@ -138,7 +138,7 @@ def _show(scores: dict[str, dict[str, Any]], best: str | None, title: str) -> No
     votes = [label for label in (f"pass@{key[4:]}", f"maj@{key[4:]}", "greedy") if label in first]
     table = Table(title=f"Average over suites, {title}")
     table.add_column("checkpoint", no_wrap=True)
-    for heading in (key, "95 %", *votes, "boxed", "tokens"):
+    for heading in (key, "95 %", *votes, "box", "len"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, row in scores.items():
         average = row["average"]
