@@ -18,7 +18,6 @@ import platform
 import tempfile
 import time
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +27,14 @@ from transformers import Qwen2Config
 
 from oneshot_rlvr.batching import StepBatch
 from oneshot_rlvr.config import Config, resolve
+from oneshot_rlvr.plan import KNOWN
 from oneshot_rlvr.policy import Policy, load_policy, make_optimizer
 from oneshot_rlvr.policy.lora import add_adapters
 from oneshot_rlvr.rollout import LockstepSampler, Prompt, SamplingParams
 from oneshot_rlvr.rollout.lockstep import cache_bytes_per_token
-from oneshot_rlvr.session import commit
 from oneshot_rlvr.update import update
-from shapes import forward_operations, matrix_rate, peak_memory, write_model
+from outcome import write
+from shapes import forward_operations, matrix_rate, peak_memory, qwen2, small, write_model
 
 PROMPT = tuple(range(300, 428))
 
@@ -51,27 +51,13 @@ class Work:
     whole: tuple[int, int] | None = None  # rollouts and tokens of a whole step
 
 
-def qwen(hidden: int, intermediate: int, heads: int, own: int, layers: int, vocabulary: int) -> Qwen2Config:
-    """A Qwen2 configuration."""
-    return Qwen2Config(
-        vocab_size=vocabulary,
-        hidden_size=hidden,
-        intermediate_size=intermediate,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=own,
-        max_position_embeddings=4096,
-        bos_token_id=None,
-    )
-
-
 SHAPES = {
-    "1.5b": (qwen(1536, 8960, 12, 2, 28, 151936), Work((128, 1024), 512, 64, 1024, whole=(1024, 3072))),
-    "7b": (qwen(3584, 18944, 28, 4, 28, 152064), Work((128, 512), 512, 32, 1024, lora_rank=32)),
+    "1.5b": (qwen2(**KNOWN["Qwen/Qwen2.5-Math-1.5B"]), Work((128, 1024), 512, 64, 1024, whole=(1024, 3072))),
+    "7b": (qwen2(**KNOWN["Qwen/Qwen2.5-Math-7B"]), Work((128, 512), 512, 32, 1024, lora_rank=32)),
 }
 SMALL = {
-    "small": (qwen(256, 768, 4, 2, 4, 4096), Work((16, 64), 64, 16, 64, whole=(64, 96))),
-    "small, adapters": (qwen(256, 768, 4, 2, 4, 4096), Work((16,), 32, 16, 64, lora_rank=8)),
+    "small": (small(256, 768), Work((16, 64), 64, 16, 64, whole=(64, 96))),
+    "small, adapters": (small(256, 768), Work((16,), 32, 16, 64, lora_rank=8)),
 }
 
 
@@ -208,14 +194,8 @@ def main() -> None:
         "matrix_rate_tflops": rates[0] / 1e12,
         "memory_rate_gb_s": rates[1] / 1e9,
         "shapes": {name: measure(name, *of, device, rates) for name, of in shapes.items()},
-        "machine": platform.platform(),
-        "versions": {name: version(name) for name in ("torch", "transformers", "oneshot-rlvr")},
-        "commit": commit(),
     }
-    print(json.dumps(result, indent=1))
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(result, indent=1) + "\n")
+    write(result, options.json)
 
 
 if __name__ == "__main__":

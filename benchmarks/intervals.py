@@ -10,7 +10,6 @@ same problems.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oneshot_rlvr.evaluation.statistics import mean_interval, paired_difference
-from oneshot_rlvr.session import commit
+from outcome import write
 
 Rates = NDArray[np.float64]
 RANDOM = np.random.default_rng(0)
@@ -73,12 +72,7 @@ def main() -> None:
         a, b = (RANDOM.binomial(8, rates) / 8 for _ in range(2))
         wrong += paired_difference([a.tolist()], [b.tolist()], seed=trial).p_value <= 0.05
     paired = {"false_positives": wrong / trials, "trials": trials}
-    result = {"cells": cells, "paired": paired, "trials": options.trials, "seed": 0, "commit": commit()}
-    for row in cells:
-        print(row)
-    print(paired)
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n")
+    write({"cells": cells, "paired": paired, "trials": options.trials, "seed": 0}, options.json)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,8 @@ much longer a step takes, or how much more memory it holds, without the mechanis
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import statistics
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +19,8 @@ import torch
 
 from oneshot_rlvr.config import Config, SpeedSection, resolve
 from oneshot_rlvr.problems import Problem
-from oneshot_rlvr.session import chosen_problems, commit
+from oneshot_rlvr.session import chosen_problems
+from outcome import write
 from shapes import peak_memory, prompt_text, twenty_million, write_model
 from step_vs_trl import OurSteps
 
@@ -75,15 +73,7 @@ def main() -> None:
         config, _ = resolve("grpo", scratch, [*free, *sizes, "model.template=plain", "algorithm.reward=random"])
         problem = Problem("words", prompt_text(110), "1", "made for this benchmark")
         result["20m"] = compare(config, problem, max(2, options.steps // 3))
-    result |= {
-        "machine": platform.platform(),
-        "versions": {name: version(name) for name in ("torch", "transformers", "oneshot-rlvr")},
-        "commit": commit(),
-    }
-    print(json.dumps(result, indent=1))
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(result, indent=1) + "\n")
+    write(result, options.json)
 
 
 if __name__ == "__main__":

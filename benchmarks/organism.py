@@ -25,12 +25,11 @@ from oneshot_rlvr.evaluation.checkpoints import Checkpoint, checkpoints_of
 from oneshot_rlvr.evaluation.runs import best_checkpoint
 from oneshot_rlvr.evaluation.scoring import rates_of
 from oneshot_rlvr.evaluation.statistics import interval_over_seeds
-from oneshot_rlvr.policy import load_policy
 from oneshot_rlvr.problems import find_problems, get_template
 from oneshot_rlvr.problems.catalogue import organism_suites
-from oneshot_rlvr.rundir import RunDir
 from oneshot_rlvr.selection import accuracy_history, rank_by_variance
-from oneshot_rlvr.session import chosen_problems, environment, resume, start
+from oneshot_rlvr.session import environment
+from outcome import graded, trained
 
 EXPECTATION = (
     "Written before the runs (issue 4): base average between 15 and 45 %; one-shot at least 30 points above it, "
@@ -42,23 +41,9 @@ RUNS = {"full": [], "one_shot": [], "format": ["algorithm.reward=format"], "noop
 Rates = dict[str, list[float]]  # suite: rate of each problem
 
 
-def trained(folder: Path, model: str, seed: int, settings: list[str]) -> RunDir:
-    """A run that is finished: started, resumed, or found."""
-    run = RunDir(folder)
-    if run.started:
-        if not run.steps() or run.steps()[-1] < 100:
-            resume(run)
-        return run
-    config, sources = resolve("grpo", "organism", [f"model.path={model}", *settings], {"run.seed": seed})
-    start(run, config, sources, chosen_problems(config))
-    return run
-
-
 def rates(evaluator: Evaluator, checkpoint: Checkpoint) -> Rates:
     """Each problem's share of correct responses, by suite."""
-    evaluator.sample(checkpoint.content_hash, lambda: load_policy(checkpoint.section))
-    with evaluator.grader() as grader:
-        return {suite: rates_of(found) for suite, found in evaluator.rows(checkpoint.content_hash, grader).items()}
+    return {suite: rates_of(rows) for suite, rows in graded(evaluator, checkpoint).items()}
 
 
 def average(found: Rates) -> float:
@@ -74,12 +59,12 @@ def one_seed(model: str, folder: Path, seed: int, asked: Evaluator) -> dict[str,
     """Rates of the base, of each run's best checkpoint, and the one-shot curve."""
     evaluator = replace(asked, protocol=replace(asked.protocol, seed=seed))
     again = replace(asked, protocol=replace(asked.protocol, seed=seed + 1000))
-    full = trained(folder / "full", model, seed, [])
+    full = trained(folder / "full", seed, [f"model.path={model}"])
     selected = rank_by_variance(accuracy_history(full))[0].problem_id
     found: dict[str, Any] = {"selected": selected, "rates": {}, "best": {}}
     for name, settings in RUNS.items():
         only = [] if name == "full" else [f"data.only=[{selected}]"]
-        run = trained(folder / name, model, seed, [*only, *settings])
+        run = trained(folder / name, seed, [f"model.path={model}", *only, *settings])
         checkpoints = checkpoints_of(run)
         best = best_checkpoint(run, checkpoints)
         found["rates"]["base"] = rates(evaluator, checkpoints[0])

@@ -29,7 +29,7 @@ from oneshot_rlvr.problems.problem import to_jsonl
 from oneshot_rlvr.report import write_report
 from oneshot_rlvr.report.figures import DYNAMICS
 from oneshot_rlvr.rundir import RunDir, step_name
-from oneshot_rlvr.session import commit
+from outcome import write
 
 RUNS, CHECKPOINTS, STEPS = 20, 100, 2000
 SUITES = ("math500", "aime24", "amc23", "minerva_math", "olympiadbench", "aime25", "average")
@@ -119,11 +119,8 @@ def main() -> None:
         "all_ready_ms": statistics.median(one["ready"] for one in tall),
         "all_drawn": tall[0]["drawn"],
         "fetched": max(one["fetched"] for one in (*times, *tall)),
-        "commit": commit(),
     }
-    print(json.dumps(result, indent=1))
-    if options.json:
-        options.json.write_text(json.dumps(result, indent=1) + "\n")
+    write(result, options.json)
 
 
 if __name__ == "__main__":

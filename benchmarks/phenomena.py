@@ -21,13 +21,13 @@ from oneshot_rlvr.evaluation.evaluate import Row
 from oneshot_rlvr.evaluation.scoring import percent, rates_of
 from oneshot_rlvr.evaluation.statistics import interval_over_seeds
 from oneshot_rlvr.evaluation.summary import saturation_step
-from oneshot_rlvr.policy import load_policy
 from oneshot_rlvr.problems import find_problems, get_template
 from oneshot_rlvr.problems.catalogue import organism_suites
 from oneshot_rlvr.rundir import RunDir
 from oneshot_rlvr.selection import accuracy_history, rank_by_variance
-from oneshot_rlvr.session import chosen_problems, environment, resume, start
+from oneshot_rlvr.session import environment
 from oneshot_rlvr.telemetry import mean, reflects
+from outcome import graded, trained
 
 STEPS, EVERY = 300, 20
 EXPECTATION = {
@@ -46,22 +46,9 @@ EXPECTATION = {
 LEVELS = ("1", "3")
 
 
-def trained(folder: Path, seed: int, settings: list[str], steps: int) -> RunDir:
-    """A run that is finished: started, resumed, or found."""
-    run = RunDir(folder)
-    if run.started:
-        if not run.steps() or run.steps()[-1] < steps:
-            resume(run)
-        return run
-    lengths = [f"run.steps={steps}", f"run.save_every={EVERY}"]
-    config, sources = resolve("grpo", "organism", [*lengths, *settings], {"run.seed": seed})
-    start(run, config, sources, chosen_problems(config))
-    return run
-
-
 def examples_of(folder: Path, seed: int) -> dict[str, str]:
     """The two training examples, by the accuracy history of a run on the whole pool."""
-    full = trained(folder / f"full_{seed}", seed, [], 100)
+    full = trained(folder / f"full_{seed}", seed, [f"run.save_every={EVERY}"])
     ranking = [row.problem_id for row in rank_by_variance(accuracy_history(full))]
     level = {problem.id: problem.level for problem in find_problems("organism")}
     return {f"level {wanted}": next(name for name in ranking if level[name] == wanted) for wanted in LEVELS}
@@ -69,13 +56,7 @@ def examples_of(folder: Path, seed: int) -> dict[str, str]:
 
 def measured(run: RunDir, evaluator: Evaluator) -> dict[int, dict[str, list[Row]]]:
     """Graded rows of the base and every 20th checkpoint, by step and suite."""
-    found = {}
-    with evaluator.grader() as grader:
-        for checkpoint in checkpoints_of(run):
-            if checkpoint.step % EVERY == 0:
-                evaluator.sample(checkpoint.content_hash, lambda c=checkpoint: load_policy(c.section))
-                found[checkpoint.step] = evaluator.rows(checkpoint.content_hash, grader)
-    return found
+    return {c.step: graded(evaluator, c) for c in checkpoints_of(run) if c.step % EVERY == 0}
 
 
 def reduce(run: RunDir, rows_at: dict[int, dict[str, list[Row]]]) -> dict[str, Any]:
@@ -217,7 +198,7 @@ def main() -> None:
         chosen[seed] = examples_of(options.runs, seed)
         for name, problem in chosen[seed].items():
             folder = options.runs / f"{name.replace(' ', '_')}_{seed}"
-            run = trained(folder, seed, [f"data.only=[{problem}]"], STEPS)
+            run = trained(folder, seed, [f"run.save_every={EVERY}", f"data.only=[{problem}]"], STEPS)
             one: dict[str, Any] = {**reduce(run, measured(run, evaluator)), "family": families[problem]}
             kept[name].append(one)
             curve = {step: round(value, 1) for step, value in one["curve"].items()}

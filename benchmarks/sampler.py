@@ -10,39 +10,21 @@ sample the same distribution is tested: of first tokens (chi-squared over 64 bin
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import statistics
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from scipy.stats import chi2_contingency, ks_2samp
-from transformers import Qwen2Config
 
 from oneshot_rlvr.config import ModelSection
 from oneshot_rlvr.policy import Policy, load_policy
 from oneshot_rlvr.rollout import LockstepSampler, Prompt, SamplingParams
-from oneshot_rlvr.session import commit
-from shapes import forward_operations, matrix_rate, prompt_text, spread, write_model
-
-
-def small() -> Qwen2Config:
-    """1.3 M parameters: the shape of the organism with a larger vocabulary."""
-    return Qwen2Config(
-        vocab_size=4096,
-        hidden_size=128,
-        intermediate_size=384,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=512,
-        bos_token_id=None,
-    )
+from outcome import write
+from shapes import forward_operations, matrix_rate, prompt_text, small, spread, write_model
 
 
 def generated(policy: Policy, ids: list[int], rows: int, tokens: int) -> list[tuple[int, ...]]:
@@ -110,15 +92,9 @@ def main() -> None:
         "all_long": compare(0.0, options.rows, 128, options.repeats),
         "rows": options.rows,
         "threads": torch.get_num_threads(),
-        "machine": platform.platform(),
-        "versions": {name: version(name) for name in ("torch", "transformers", "oneshot-rlvr")},
-        "commit": commit(),
     }
     result["ratio_median"] = result["spread"]["ratio_median"]
-    print(json.dumps(result, indent=1))
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(result, indent=1) + "\n")
+    write(result, options.json)
 
 
 if __name__ == "__main__":

@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +26,9 @@ from oneshot_rlvr.batching import StepBatch
 from oneshot_rlvr.config import resolve
 from oneshot_rlvr.policy import load_policy, make_optimizer
 from oneshot_rlvr.rollout import LockstepSampler, Prompt, SamplingParams
-from oneshot_rlvr.session import commit
 from oneshot_rlvr.update import update
-from sampler import small
-from shapes import peak_memory, write_model
+from outcome import write
+from shapes import peak_memory, small, write_model
 
 BASE = {"rollouts": 256, "length": 64, "prompts": 1}
 POINTS = {
@@ -109,14 +106,8 @@ def main() -> None:
         "points": points,
         "law": {name: law(one_prompt, name) for name in ("sample", "update")},
         "threads": 1,
-        "machine": platform.platform(),
-        "versions": {name: version(name) for name in ("torch", "transformers", "oneshot-rlvr")},
-        "commit": commit(),
     }
-    print(json.dumps(result["law"], indent=1))
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(result, indent=1) + "\n")
+    write(result, options.json)
 
 
 if __name__ == "__main__":

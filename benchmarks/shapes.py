@@ -7,7 +7,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from tokenizers.pre_tokenizers import ByteLevel
@@ -16,19 +16,21 @@ from transformers import AddedToken, PretrainedConfig, Qwen2Config, Qwen2ForCaus
 from oneshot_rlvr.organism.tokenizer import END, PAD
 
 
+def qwen2(**sizes: Any) -> Qwen2Config:
+    """A Qwen2 configuration whose texts have up to 4096 tokens."""
+    return Qwen2Config(max_position_embeddings=4096, bos_token_id=None, **sizes)
+
+
 def twenty_million() -> Qwen2Config:
-    """20.4 M parameters: 8 layers, hidden 384, 8192 tokens."""
-    return Qwen2Config(
-        vocab_size=8192,
-        hidden_size=384,
-        intermediate_size=1536,
-        num_hidden_layers=8,
-        num_attention_heads=6,
-        num_key_value_heads=2,
-        max_position_embeddings=1024,
-        tie_word_embeddings=True,
-        bos_token_id=None,
-    )
+    """20.4 M parameters without the output layer: 8 layers, hidden 384, 8192 tokens."""
+    attention = {"num_attention_heads": 6, "num_key_value_heads": 2}
+    return qwen2(vocab_size=8192, hidden_size=384, intermediate_size=1536, num_hidden_layers=8, **attention)
+
+
+def small(hidden: int = 128, intermediate: int = 384) -> Qwen2Config:
+    """1.3 M parameters by default: the shape of the organism with a larger vocabulary."""
+    attention = {"num_attention_heads": 4, "num_key_value_heads": 2}
+    return qwen2(vocab_size=4096, hidden_size=hidden, intermediate_size=intermediate, num_hidden_layers=4, **attention)
 
 
 def word_tokenizer(vocabulary: int) -> Qwen2Tokenizer:

@@ -14,13 +14,10 @@ parameters with random weights and a prompt of 128 tokens, whose responses end a
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import statistics
 import tempfile
 import time
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +32,9 @@ from oneshot_rlvr.grading import Response
 from oneshot_rlvr.policy.model import model_folder
 from oneshot_rlvr.problems import Problem, get_template
 from oneshot_rlvr.rundir import RunDir
-from oneshot_rlvr.session import chosen_problems, commit
+from oneshot_rlvr.session import chosen_problems
 from oneshot_rlvr.train import make_grader, prepare, train
+from outcome import write
 from shapes import forward_operations, matrix_rate, prompt_text, spread, twenty_million, write_model
 
 WARM_UP = 1
@@ -219,14 +217,8 @@ def main() -> None:
     result |= {
         "shape": options.shape,
         "threads": torch.get_num_threads(),
-        "machine": platform.platform(),
-        "versions": {name: version(name) for name in ("torch", "transformers", "trl", "oneshot-rlvr")},
-        "commit": commit(),
     }
-    print(json.dumps(result, indent=1))
-    if options.json:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(result, indent=1) + "\n")
+    write(result, options.json, ["trl"])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Statistics, transcripts, selection, the report."""
+"""Evaluation of a run: transcripts, resuming, scores, regrading, comparing, publishing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,7 +18,6 @@ import yaml
 from oneshot_rlvr.config import ModelSection, resolve
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.evaluation import (
-    PROTOCOLS,
     Checkpoint,
     Evaluator,
     Protocol,
@@ -35,16 +33,12 @@ from oneshot_rlvr.evaluation.offline import Evaluation, compare, regrade
 from oneshot_rlvr.evaluation.publish import log_scores, write_lm_eval
 from oneshot_rlvr.evaluation.runs import evaluate_checkpoints
 from oneshot_rlvr.evaluation.scoring import score_rows
-from oneshot_rlvr.evaluation.store import locked
 from oneshot_rlvr.evaluation.summary import saturation_step
-from oneshot_rlvr.evaluation.target import Options, evaluate_target, named_suites
-from oneshot_rlvr.grading import Grader, Response
+from oneshot_rlvr.evaluation.target import Options, evaluate_target
 from oneshot_rlvr.policy import load_policy
 from oneshot_rlvr.problems import Problem, find_problems, get_template
-from oneshot_rlvr.problems.answers import last_boxed
-from oneshot_rlvr.problems.benchmarks import BENCHMARKS
-from oneshot_rlvr.rundir import RunDir
-from oneshot_rlvr.selection import accuracy_history, rank_by_variance, read_history
+from oneshot_rlvr.rundir import RunDir, locked
+from oneshot_rlvr.selection import accuracy_history
 from oneshot_rlvr.session import chosen_problems, start
 
 
@@ -91,31 +85,6 @@ def test_scores_by_hand():
     assert "level" not in score["by"]  # one level alone is no breakdown
     low, high = score["interval"]
     assert low < score["avg@2"] < high
-
-
-def test_ranking_by_hand_is_stable():
-    history = {"flat": [0.5, 0.5], "a": [0.0, 1.0], "b": [1.0, 0.0], "zero": [0.0, 0.0]}
-    ranking = rank_by_variance(history)
-    assert [r.problem_id for r in ranking] == ["a", "b", "flat", "zero"]
-    assert (ranking[0].rank, ranking[0].std, ranking[0].mean, ranking[0].visits) == (1, 0.5, 0.5, 2)
-
-
-def test_ranking_of_the_released_history(shared_data):
-    """The paper's labels: pi_1, pi_2, pi_13 and the last of the zero-variance ties."""
-    ranking = rank_by_variance(read_history(shared_data / "dsr_sub" / "acc_step_500.json"))
-    assert len(ranking) == 1209
-    first = [124, 267, 531, 931, 212, 25, 568, 131, 649, 724, 875, 925, 682, 100, 291, 50, 870]
-    assert [int(r.problem_id) for r in ranking[:17]] == first
-    assert ranking[0].std ** 2 == pytest.approx(1859 / 11236)
-    assert ranking[12].std == pytest.approx(0.27260814481097945)
-    labels = {605: "60", 606: "906", 1201: "847", 1207: "174", 1208: "770", 1209: "789"}
-    assert {rank: ranking[rank - 1].problem_id for rank in labels} == labels
-
-
-def test_a_history_that_is_none(tmp_path):
-    (tmp_path / "h.json").write_text('{"a": "b"}')
-    with pytest.raises(OneshotError, match="not an accuracy history"):
-        read_history(tmp_path / "h.json")
 
 
 @pytest.fixture(scope="module")
@@ -221,7 +190,10 @@ def test_a_deleted_transcript_is_sampled_again(run, tmp_path):
 
 
 def test_a_second_evaluation_of_a_folder_is_refused_and_equal_weights_are_sampled_once(run, tmp_path):
-    with locked(tmp_path), pytest.raises(OneshotError, match="another `oneshot eval`"):
+    with (
+        locked(tmp_path, "evaluation folder"),
+        pytest.raises(OneshotError, match="another process is using this evaluation folder"),
+    ):
         evaluate_checkpoints(checkpoints_of(run)[:1], evaluator(tmp_path), tmp_path)
     base = checkpoints_of(run)[0]
     same = replace(base, name="step_000009", step=9)
@@ -250,9 +222,9 @@ def test_a_problems_samples_do_not_depend_on_the_others(run, tmp_path):
     few.suites = {"organism:numbers": find_problems("organism:numbers")[5:8]}
     texts = []
     for one in (few, many):
-        one.sample(base.content_hash, lambda: policy)
-        with one.grader() as grader:
-            rows = one.rows(base.content_hash, grader)["organism:numbers"]
+        one.sample(base.content_hash, lambda: policy, one.template)
+        with one.grader(one.template) as grader:
+            rows = one.rows(base.content_hash, grader, one.template)["organism:numbers"]
         texts.append([[s["text"] for s in r["samples"]] for r in rows])
     assert texts[0] == texts[1][5:8]
 
@@ -313,83 +285,6 @@ def test_saturation_is_a_mean_of_five_steps():
     assert saturation_step(range(1, 9), accuracy) == 6
     assert saturation_step(range(1, 5), accuracy[:4]) is None
     assert saturation_step(range(1, 9), [0.9] * 8) is None
-
-
-def test_protocols_are_what_was_published():
-    paper = get_protocol("paper")
-    assert paper.suites == ("math500", "aime24", "amc23", "minerva_math", "olympiadbench", "aime25")
-    assert (paper.max_new_tokens, paper.template, paper.mode) == (3072, "qwen25-math-cot", "qwen-eval")
-    for suite in paper.suites:
-        often = suite in ("aime24", "aime25", "amc23")
-        sampling = paper.sampling_of(suite)
-        assert (sampling.samples, sampling.temperature) == ((8, 0.6) if often else (1, 0.0))
-    for name, tokens in (("r1-8k", 8192), ("r1-32k", 32768)):
-        asked = get_protocol(name)
-        assert [asked.sampling_of(s).samples for s in ("math500", "aime25")] == [16, 64]
-        assert {(asked.sampling_of(s).top_p, asked.sampling_of(s).max_new_tokens) for s in asked.suites} == {
-            (0.95, tokens)
-        }
-    assert get_protocol("openseek").suites[1] == "gsm8k"
-    assert set(PROTOCOLS) == {"honest", "paper", "released-validation", "r1-8k", "r1-32k", "openseek"}
-    with pytest.raises(OneshotError, match="Did you mean 'paper'"):
-        get_protocol("papr")
-
-
-def test_the_papers_benchmarks_load_with_their_sizes_and_golds(shared_data, monkeypatch):
-    monkeypatch.setenv("ONESHOT_DATA", str(shared_data))
-    paper = get_protocol("paper")
-    suites = named_suites(["paper"], None)
-    assert {name: len(problems) for name, problems in suites.items()} == {
-        name: BENCHMARKS[name].rows for name in paper.suites
-    }
-    assert all(problem.answer == last_boxed(problem.solution or "") for problem in suites["math500"])
-    assert {problem.category for problem in suites["math500"]} >= {"Algebra", "Precalculus"}
-    assert {problem.level for problem in suites["math500"]} == set("12345")
-
-
-def test_a_benchmark_without_data_or_datasets_says_what_to_do(monkeypatch):
-    monkeypatch.delenv("ONESHOT_DATA", raising=False)
-    monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(OneshotError, match=r"oneshot-rlvr\[hub\]"):
-        find_problems("math500")
-
-
-def test_a_benchmark_of_the_hub_is_read_like_a_file(monkeypatch):
-    asked = []
-
-    def load_dataset(repository, configuration, split):
-        asked.append((repository, configuration, split))
-        choices = {"text": ["iron", "wood", "glass"], "label": ["1", "2", "3"]}
-        return [{"id": "q1", "question": "Which rusts?", "choices": choices, "answerKey": 1}]
-
-    monkeypatch.delenv("ONESHOT_DATA", raising=False)
-    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
-    [problem] = find_problems("arc_easy")
-    assert asked == [("allenai/ai2_arc", "ARC-Easy", "test")]
-    assert problem.question.splitlines()[:3] == ["Which rusts?", "A. iron", "B. wood"]
-    assert (problem.answer, problem.extra["choices_text"]) == ("A", ["iron", "wood", "glass"])
-    with Grader() as grader:
-        outcomes = [
-            g.outcome
-            for g in grader.grade(problem, [Response(rf"\boxed{{{x}}}", "stop", 3) for x in ("A", "(A)", "B")])
-        ]
-    assert outcomes == ["correct", "correct", "wrong"]
-
-
-@pytest.mark.parametrize(
-    "row",
-    [
-        {"question": "Q", "choices": {"text": ["a"], "label": ["A"]}, "answerKey": "B"},
-        {"question": "Q", "choices": {"text": None, "label": None}, "answerKey": "A"},
-        {"question": "", "choices": {"text": ["a"], "label": ["A"]}, "answerKey": "A"},
-        {"question": "Q", "choices": {"text": list("abcdefghijk"), "label": list("ABCDEFGHIJK")}, "answerKey": "K"},
-        {"question": "Q", "choices": "a, b", "answerKey": "A"},
-    ],
-)
-def test_a_bad_multiple_choice_row_is_refused(row, tmp_path):
-    (tmp_path / "q.jsonl").write_text(json.dumps(row))
-    with pytest.raises(OneshotError, match="row 1: not a multiple-choice row"):
-        find_problems(str(tmp_path / "q.jsonl"))
 
 
 def test_scores_go_out_as_lm_eval_and_to_a_tracker(run, tmp_path):

@@ -5,7 +5,6 @@ Exit codes: 0 done, 2 the user's mistake (one line, no traceback), 130 interrupt
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -137,7 +136,7 @@ def select(
     out: Annotated[Path | None, typer.Option(help="Write the whole ranking here as JSON.")] = None,
 ) -> None:
     """Rank problems by the variance of their training accuracy."""
-    from oneshot_rlvr.rundir import RunDir, write_atomically
+    from oneshot_rlvr.rundir import RunDir, write_json
     from oneshot_rlvr.selection import accuracy_history, rank_by_variance, read_history
 
     ranking = rank_by_variance(accuracy_history(RunDir(source)) if source.is_dir() else read_history(source))
@@ -148,7 +147,7 @@ def select(
         table.add_row(str(row.rank), plain(row.problem_id), f"{row.std:.4f}", f"{row.mean:.3f}", str(row.visits))
     Console().print(table)
     if out is not None:
-        write_atomically(out, json.dumps([asdict(row) for row in ranking], indent=1) + "\n")
+        write_json(out, [asdict(row) for row in ranking])
 
 
 @command

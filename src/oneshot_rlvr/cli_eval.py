@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,6 +14,9 @@ from typer.core import TyperGroup
 
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.terminal import Mode, Quiet, ended_well, plain
+
+if TYPE_CHECKING:
+    from oneshot_rlvr.evaluation import Protocol
 
 Words = Annotated[str | None, typer.Option(help="Reflection words, comma-separated; by default the paper's three.")]
 Fallback = Annotated[
@@ -79,32 +82,10 @@ def model(
     from oneshot_rlvr.progress import Reporter
 
     check_loggers(log or ())
-    asked = get_protocol(protocol)
-    changes: dict[str, Any] = {
-        "mode": mode,
-        "template": template,
-        "max_new_tokens": max_new_tokens,
-        "fallback": fallback,
-    }
-    changes = {key: value for key, value in changes.items() if value is not None}
-    sampling = {key: v for key, v in (("samples", samples), ("temperature", temperature)) if v is not None}
-    changed = tuple(
-        f"{key}={value}" for key, value in (changes | sampling | ({"limit": limit} if limit else {})).items()
-    )
-    if samples and samples > 1 and temperature is None and asked.sampling.temperature == 0:
-        raise OneshotError(
-            "this protocol is greedy, so more samples would all be equal",
-            where="--samples",
-            fix="Give --temperature too.",
-        )
-    if sampling:
-        changes |= {
-            "sampling": replace(asked.sampling, **sampling),
-            "by_suite": {name: replace(one, **sampling) for name, one in asked.by_suite.items()},
-        }
-    asked = replace(asked, **changes, changed=changed)
+    changes = {"mode": mode, "template": template, "max_new_tokens": max_new_tokens, "fallback": fallback}
+    asked = _changed(get_protocol(protocol), changes, {"samples": samples, "temperature": temperature}, limit)
     options = Options(suite or (), out, every, limit, settings or (), workers, **_words(words))
-    print(f"Protocol {asked.name}: {asked.says}" + (f". Changed: {', '.join(changed)}" if changed else ""))
+    print(f"Protocol {asked.name}: {asked.says}{'. Changed: ' if asked.changed else ''}{', '.join(asked.changed)}")
     with Reporter(quiet).task("Evaluating", 1) as task:
         result = evaluate_target(target, asked, options, task.update)
     write_lm_eval(result.out)
@@ -117,6 +98,21 @@ def model(
     if (result.out / "summary.json").exists():
         _show_summary(json.loads((result.out / "summary.json").read_text()))
     print(f"Scores: {result.out / 'scores.json'}")
+
+
+def _changed(protocol: Protocol, changes: dict[str, Any], sampling: dict[str, Any], limit: int | None) -> Protocol:
+    """The protocol with what was given on the command line; what was left out is None."""
+    changes, sampling = ({k: v for k, v in table.items() if v is not None} for table in (changes, sampling))
+    names = tuple(f"{k}={v}" for k, v in (changes | sampling | ({"limit": limit} if limit else {})).items())
+    if sampling.get("samples", 1) > 1 and "temperature" not in sampling and protocol.sampling.temperature == 0:
+        raise OneshotError(
+            "this protocol is greedy, so more samples would all be equal",
+            where="--samples",
+            fix="Give --temperature too.",
+        )
+    by_suite = {name: replace(one, **sampling) for name, one in protocol.by_suite.items()}
+    own = replace(protocol.sampling, **sampling)
+    return replace(protocol, **changes, sampling=own, by_suite=by_suite, changed=names)
 
 
 def _words(words: str | None) -> dict[str, Any]:
@@ -204,7 +200,7 @@ def compare(
     """Compare two checkpoints or models on the same problems: difference, interval, paired test."""
     from oneshot_rlvr.evaluation.offline import compare as paired
     from oneshot_rlvr.problems.benchmarks import title_of
-    from oneshot_rlvr.rundir import write_atomically
+    from oneshot_rlvr.rundir import write_json
 
     found = paired(a, b)
     table = Table(title=plain(f"{found['b']['name']} against {found['a']['name']}"))
@@ -225,4 +221,4 @@ def compare(
     print("p: sign-flip permutation test over problems, of suites with Holm's adjustment. Intervals: bootstrap over")
     print("problems, or Student's where few of them differ.")
     if out is not None:
-        write_atomically(out, json.dumps(found, indent=1) + "\n")
+        write_json(out, found)

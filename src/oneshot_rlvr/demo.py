@@ -23,7 +23,7 @@ from oneshot_rlvr.problems import find_problems, get_template
 from oneshot_rlvr.problems.catalogue import organism_suites
 from oneshot_rlvr.progress import Reporter, training_note
 from oneshot_rlvr.report import write_report
-from oneshot_rlvr.rundir import RunDir, write_atomically
+from oneshot_rlvr.rundir import RunDir, write_atomically, write_json
 from oneshot_rlvr.selection import accuracy_history, rank_by_variance
 from oneshot_rlvr.session import chosen_problems, resume, start
 
@@ -76,7 +76,7 @@ class Demo:
         for name, run in (("one_shot", self.one_shot), ("full", self.full)):
             summary[name] = {**self._row(scores[run][best[run].name]), "best_step": best[run].step}
         summary |= {"seed": self.seed, "model": self.model, "seconds": self._seconds()}
-        write_atomically(self.out / "summary.json", json.dumps(summary, indent=2) + "\n")
+        write_json(self.out / "summary.json", summary)
         return summary
 
     def _config(self, settings: list[str]) -> tuple[Config, dict[str, str]]:
@@ -104,7 +104,7 @@ class Demo:
         history = accuracy_history(self.full)
         ranking = rank_by_variance(history)
         record = {"selected": ranking[0].problem_id, "ranking": [asdict(row) for row in ranking], "history": history}
-        write_atomically(self.out / "selection.json", json.dumps(record, indent=1))
+        write_json(self.out / "selection.json", record)
         return ranking[0].problem_id
 
     def _evaluate(self, name: str, checkpoints: list[Checkpoint], out: Path) -> dict[str, Any]:

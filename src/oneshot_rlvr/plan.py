@@ -49,10 +49,10 @@ _QWEN = {"num_hidden_layers": 28, "head_dim": 128}
 KNOWN: dict[str, dict[str, int]] = {
     "Qwen/Qwen2.5-Math-1.5B": _QWEN
     | {"hidden_size": 1536, "intermediate_size": 8960, "num_attention_heads": 12, "num_key_value_heads": 2}
-    | {"vocab_size": 151936, "tie_word_embeddings": 1},
+    | {"vocab_size": 151936, "tie_word_embeddings": True},
     "Qwen/Qwen2.5-Math-7B": _QWEN
     | {"hidden_size": 3584, "intermediate_size": 18944, "num_attention_heads": 28, "num_key_value_heads": 4}
-    | {"vocab_size": 152064, "tie_word_embeddings": 0},
+    | {"vocab_size": 152064, "tie_word_embeddings": False},
 }
 
 

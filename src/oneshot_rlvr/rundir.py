@@ -116,6 +116,38 @@ def verify_folder(folder: Path, fix: str, trainer: bool = False) -> None:
         raise OneshotError(f"the checkpoint is damaged ({error})", where=folder, fix=fix) from error
 
 
+def write_json(path: Path, value: Any) -> None:
+    """Write a whole JSON file, or leave what was there.
+
+    Raises:
+        OneshotError: the disk is full or not writable.
+    """
+    write_atomically(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+
+@contextmanager
+def locked(folder: Path, what: str) -> Iterator[None]:
+    """Hold a folder, `what` it is called in the message, against other processes; the lock goes with the process, however it ends.
+
+    Raises:
+        OneshotError: another process holds it, or the folder cannot be made.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise OneshotError(
+            f"another process is using this {what}", where=folder, fix="Wait for it, or give another --out."
+        ) from None
+    try:
+        yield
+    finally:
+        lock.close()
+
+
 def read_json(path: Path) -> Any:
     """A JSON file of a run.
 
@@ -171,28 +203,12 @@ class RunDir:
 
     @contextmanager
     def locked(self) -> Iterator[RunDir]:
-        """Hold the folder against other trainers; the lock goes with the process, however it ends.
-
-        Raises:
-            OneshotError: another trainer holds it, or the folder cannot be made.
-        """
-        with writing(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = (self.path / ".lock").open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            raise OneshotError(
-                "another process is using this run folder", where=self.path, fix="Wait for it, or give another --out."
-            ) from None
-        try:
+        """Hold the run against other trainers (see `locked`), with its folders made."""
+        with locked(self.path, "run folder"):
             for name in ("rollouts", "checkpoints", "eval"):
                 with writing(self.path):
                     (self.path / name).mkdir(exist_ok=True)
             yield self
-        finally:
-            lock.close()
 
     @property
     def started(self) -> bool:
@@ -220,7 +236,7 @@ class RunDir:
 
     def write_json(self, name: str, value: Any) -> None:
         """Write `name` as JSON."""
-        write_atomically(self.path / name, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+        write_json(self.path / name, value)
 
     def metrics(self) -> list[dict[str, Any]]:
         """The recorded metrics, a line a step."""

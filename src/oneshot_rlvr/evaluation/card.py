@@ -11,12 +11,12 @@ import yaml
 
 from oneshot_rlvr.config import Config
 from oneshot_rlvr.errors import OneshotError
-from oneshot_rlvr.evaluation.checkpoints import best_by_validation, run_config
+from oneshot_rlvr.evaluation.checkpoints import best_by_validation, run_config, run_of_checkpoint
 from oneshot_rlvr.evaluation.scoring import accuracy_key
 from oneshot_rlvr.evaluation.store import evaluation_of, read_scores
 from oneshot_rlvr.problems import load_problems
 from oneshot_rlvr.problems.benchmarks import title_of
-from oneshot_rlvr.rundir import RunDir, read_json, step_name, verify_folder, write_atomically, writing
+from oneshot_rlvr.rundir import MANIFEST, RunDir, read_json, step_name, step_of, verify_folder, write_folder_atomically
 
 CARD = """# {title}
 
@@ -60,13 +60,12 @@ def chosen(path: Path) -> Chosen:
             raise OneshotError("this run has no checkpoint yet", where=path, fix="Train it first.")
         step = best_by_validation(run) or steps[-1]
     else:
-        run = RunDir(path.resolve().parent.parent)
-        found = {step_name(step): step for step in run.steps()} if run.started else {}
-        if path.resolve().name not in found:
+        run = run_of_checkpoint(path)
+        step = step_of(path.resolve().name)
+        if run is None or step not in run.steps():
             raise OneshotError(
                 "neither a run nor one of its checkpoints", where=path, fix="Give a folder that `oneshot train` wrote."
             )
-        step = found[path.resolve().name]
     verify_folder(run.checkpoint_path(step), "Publish another checkpoint.")
     return Chosen(run, step)
 
@@ -155,13 +154,13 @@ def prepare_upload(one: Chosen, out: Path | None = None) -> Path:
     if out is not None and out.exists() and any(out.iterdir()):
         raise OneshotError("this folder is not empty", where=out, fix="Give another --out.")
     target = out or one.run.path / "published" / one.folder.name
-    temporary = target.with_name(f".{target.name}.tmp")
-    with writing(target):
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.copytree(one.folder, temporary, ignore=shutil.ignore_patterns("trainer", "manifest.json"))
-        write_atomically(temporary / "README.md", model_card(one))
-        shutil.rmtree(target, ignore_errors=True)
-        temporary.replace(target)
+
+    def fill(folder: Path) -> None:
+        left_out = shutil.ignore_patterns("trainer", MANIFEST)
+        shutil.copytree(one.folder, folder, ignore=left_out, dirs_exist_ok=True)
+        (folder / "README.md").write_text(model_card(one), encoding="utf-8")
+
+    write_folder_atomically(target, fill)
     return target
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from oneshot_rlvr.config import Config, ModelSection
@@ -23,7 +24,7 @@ class Checkpoint:
     section: ModelSection
     template: str | None = None
 
-    @property
+    @cached_property
     def content_hash(self) -> str:
         """Names everything about the model that sampling depends on; a hub model is known by its name alone."""
         folder = Path(model_folder(self.section.path))
@@ -69,6 +70,13 @@ def checkpoints_of(run: RunDir, every: int = 1, base: bool = True) -> list[Check
         verify_folder(folder, "Delete this checkpoint folder; the others can still be evaluated.")
         found.append(Checkpoint(step_name(step), step, config.model.model_copy(update={"path": str(folder)})))
     return found
+
+
+def run_of_checkpoint(path: Path) -> RunDir | None:
+    """The run whose checkpoint this path names, if it does."""
+    folder = path.resolve()
+    run = RunDir(folder.parent.parent)
+    return run if folder.parent.name == "checkpoints" and run.started else None
 
 
 def best_by_validation(run: RunDir) -> int | None:

@@ -51,9 +51,13 @@ class Evaluator:
     words: Sequence[str] = REFLECTION_WORDS
     subject: str = ""
 
-    def units(self, model_hash: str, template: Template | None = None) -> list[Unit]:
-        """All units of one model, asked with the evaluator's template or another."""
-        return [unit for suite in self.suites for unit in self._units_of(suite, model_hash, template or self.template)]
+    def named(self, template: str | None) -> Template:
+        """A template by name; the evaluation's own if none is named."""
+        return self.template if template is None or template == self.template.name else get_template(template)
+
+    def units(self, model_hash: str, template: Template) -> list[Unit]:
+        """All units of one model, asked with a template."""
+        return [unit for suite in self.suites for unit in self._units_of(suite, model_hash, template)]
 
     def _units_of(self, suite: str, model_hash: str, template: Template) -> list[Unit]:
         problems, sampling = self.suites[suite], self.protocol.sampling_of(suite)
@@ -69,7 +73,7 @@ class Evaluator:
         self,
         model_hash: str,
         load: Callable[[], Policy],
-        template: Template | None = None,
+        template: Template,
         on_unit: Callable[[str], None] | None = None,
     ) -> None:
         """Sample the units that have no transcript. `load` is called only if there are any.
@@ -77,19 +81,19 @@ class Evaluator:
         Raises:
             OneshotError: a suite none of whose prompts leaves room for a response.
         """
-        policy, asked = None, template or self.template
-        for unit in self.units(model_hash, asked):
+        policy = None
+        for unit in self.units(model_hash, template):
             if not unit.path.exists():
                 if policy is None:
                     policy = load()
                     for suite, problems in self.suites.items():
-                        refuse_too_long(policy, problems, asked, self.protocol.sampling_of(suite).max_new_tokens)
-                rows = sample_problems(policy, unit.problems, asked, unit.sampling, self.kv_cache_gib)
+                        refuse_too_long(policy, problems, template, self.protocol.sampling_of(suite).max_new_tokens)
+                rows = sample_problems(policy, unit.problems, template, unit.sampling, self.kv_cache_gib)
                 write_rows(unit.path, rows)
             if on_unit is not None:
                 on_unit(unit.suite)
 
-    def rows(self, model_hash: str, grader: Grader, template: Template | None = None) -> dict[str, list[Row]]:
+    def rows(self, model_hash: str, grader: Grader, template: Template) -> dict[str, list[Row]]:
         """One model's graded rows by suite, from its transcripts."""
         rows_of: dict[str, list[Row]] = {suite: [] for suite in self.suites}
         for unit in self.units(model_hash, template):
@@ -101,9 +105,9 @@ class Evaluator:
         scores = {suite: score_rows(rows, self.words) for suite, rows in rows_of.items()}
         return scores | {"average": average_score(rows_of, scores)}
 
-    def grader(self, template: Template | None = None) -> Grader:
+    def grader(self, template: Template) -> Grader:
         """A grader for the template under the protocol's rules."""
-        return Grader(template or self.template, mode=self.protocol.mode, fallback=self.protocol.fallback)
+        return Grader(template, mode=self.protocol.mode, fallback=self.protocol.fallback)
 
     @property
     def record(self) -> Row:
@@ -119,11 +123,6 @@ class Evaluator:
             "suites": suites,
             "reflection_words": list(self.words),
         }
-
-
-def with_template(evaluator: Evaluator, name: str | None) -> Template | None:
-    """A template by name, if it is another than the evaluator's."""
-    return None if name is None or name == evaluator.template.name else get_template(name)
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:

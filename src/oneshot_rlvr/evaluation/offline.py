@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from oneshot_rlvr.evaluation.store import evaluation_of, file_name
 from oneshot_rlvr.grading import Grader
 from oneshot_rlvr.grading.modes import get_mode
 from oneshot_rlvr.problems import Problem, get_template, load_problems
-from oneshot_rlvr.rundir import read_json, write_atomically
+from oneshot_rlvr.rundir import read_json, write_json
 
 Row = dict[str, Any]
 
@@ -94,7 +93,7 @@ def regrade(
         by_suite = {suite: score_rows(rows, searched) for suite, rows in rows_of.items()}
         scores[checkpoint] = by_suite | {"average": average_score(rows_of, by_suite)}
     out = evaluation.folder / f"scores.{mode}{'+fallback' if falls_back else ''}.json"
-    write_atomically(out, json.dumps(scores, indent=1) + "\n")
+    write_json(out, scores)
     return scores, out
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from oneshot_rlvr.errors import OneshotError, nearest
 
 PAPER_SUITES = ("math500", "aime24", "amc23", "minerva_math", "olympiadbench", "aime25")
+SMALL_SUITES = ("aime24", "aime25", "amc23")  # sampled more often
 OPENSEEK_SUITES = ("minerva_math", "gsm8k", "amc23", "olympiadbench", "math500", "aime24")
 
 
@@ -68,6 +69,13 @@ def _often(sampling: Sampling, *suites: str) -> Mapping[str, Sampling]:
 _AVG8 = Sampling(8, 0.6, greedy=False)
 _R1_16, _R1_64 = Sampling(16, 0.6, 0.95, greedy=False), Sampling(64, 0.6, 0.95, greedy=False)
 
+
+def _r1(name: str, says: str, tokens: int) -> Protocol:
+    often = _often(_R1_64, *SMALL_SUITES)
+    rules = {"mode": "qwen-eval", "fallback": True, "suites": PAPER_SUITES}
+    return Protocol(name, says, _R1_16, often, max_new_tokens=tokens, **rules)
+
+
 PROTOCOLS = {
     protocol.name: protocol
     for protocol in (
@@ -80,7 +88,7 @@ PROTOCOLS = {
             "paper",
             "arXiv 2504.20571: greedy, but avg@8 at 0.6 for AIME and AMC; 3072 tokens; answers without a box may count",
             GREEDY,
-            _often(_AVG8, "aime24", "aime25", "amc23"),
+            _often(_AVG8, *SMALL_SUITES),
             max_new_tokens=3072,
             template="qwen25-math-cot",
             mode="qwen-eval",
@@ -95,26 +103,8 @@ PROTOCOLS = {
             mode="released",
             suites=("math500",),
         ),
-        Protocol(
-            "r1-8k",
-            "the paper's for R1-Distill: 0.6 / 0.95, avg@16, avg@64 for AIME and AMC, 8192 tokens",
-            _R1_16,
-            _often(_R1_64, "aime24", "aime25", "amc23"),
-            max_new_tokens=8192,
-            mode="qwen-eval",
-            fallback=True,
-            suites=PAPER_SUITES,
-        ),
-        Protocol(
-            "r1-32k",
-            "as r1-8k with 32768 tokens",
-            _R1_16,
-            _often(_R1_64, "aime24", "aime25", "amc23"),
-            max_new_tokens=32768,
-            mode="qwen-eval",
-            fallback=True,
-            suites=PAPER_SUITES,
-        ),
+        _r1("r1-8k", "the paper's for R1-Distill: 0.6 / 0.95, avg@16, avg@64 for AIME and AMC, 8192 tokens", 8192),
+        _r1("r1-32k", "as r1-8k with 32768 tokens", 32768),
         Protocol(
             "openseek",
             "the OpenSeek run's six sets: greedy, boxed, 512 tokens",

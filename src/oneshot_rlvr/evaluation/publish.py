@@ -11,7 +11,7 @@ from oneshot_rlvr.evaluation.scoring import accuracy_key
 from oneshot_rlvr.evaluation.store import read_scores
 from oneshot_rlvr.loggers import Target, check_loggers, open_loggers
 from oneshot_rlvr.problems.benchmarks import title_of
-from oneshot_rlvr.rundir import read_json, step_of, write_atomically
+from oneshot_rlvr.rundir import read_json, step_of, write_json
 
 Row = dict[str, Any]
 METRICS = ("avg@", "pass@", "maj@", "greedy", "boxed", "truncated", "reflection", "length")
@@ -52,9 +52,7 @@ def write_lm_eval(folder: Path) -> None:
             "n-samples": samples,
             "config": {"model": checkpoint, "protocol": record["protocol"], "template": record["template"]},
         }
-        write_atomically(
-            folder / "lm_eval" / f"{checkpoint.replace('@', '-')}.json", json.dumps(report, indent=1) + "\n"
-        )
+        write_json(folder / "lm_eval" / f"{checkpoint.replace('@', '-')}.json", report)
 
 
 def _numbers(score: Row) -> dict[str, float]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import json
 import multiprocessing
 import os
 import signal
@@ -14,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from oneshot_rlvr.evaluation.checkpoints import Checkpoint, best_by_validation
-from oneshot_rlvr.evaluation.evaluate import Evaluator, Row, with_template
-from oneshot_rlvr.evaluation.store import Scores, file_name, locked, open_store, write_scores
+from oneshot_rlvr.evaluation.evaluate import Evaluator, Row
+from oneshot_rlvr.evaluation.store import Scores, file_name, open_store, write_scores
 from oneshot_rlvr.policy import load_policy
 from oneshot_rlvr.policy.model import checked_device, model_folder
 from oneshot_rlvr.problems.problem import to_jsonl
-from oneshot_rlvr.rundir import RunDir, write_atomically
+from oneshot_rlvr.processes import die_with_parent
+from oneshot_rlvr.rollout.randomness import fold
+from oneshot_rlvr.rundir import RunDir, locked, read_json, write_atomically, write_json
 
 OnUnit = Callable[[str, str], None]
 SMALL = 64 << 20  # bytes of weights; models below it are sampled by a process a core
@@ -42,7 +42,7 @@ def evaluate_checkpoints(
     what has not changed is not graded again; others make way. Nothing that has a transcript is sampled again. `workers`
     None chooses a process a core for small models on a CPU, and one otherwise.
     """
-    with locked(out):
+    with locked(out, "evaluation folder"):
         return _evaluate(checkpoints, evaluator, out, on_unit, workers)
 
 
@@ -65,16 +65,15 @@ def _evaluate(
         if checkpoint not in wanted:
             _report(checkpoint, evaluator, hashes[checkpoint.name], on_unit)
     with ExitStack() as stack:
-        graders = {name: stack.enter_context(evaluator.grader(with_template(evaluator, name))) for name in templates}
+        graders = {name: stack.enter_context(evaluator.grader(evaluator.named(name))) for name in templates}
         for checkpoint in _sampled(wanted, evaluator, hashes, on_unit, workers):
-            template, weights = with_template(evaluator, checkpoint.template), hashes[checkpoint.name]
+            template, weights = evaluator.named(checkpoint.template), hashes[checkpoint.name]
             rows_of = evaluator.rows(weights, graders[checkpoint.template], template)
             scores[checkpoint.name] = evaluator.scores(rows_of)
             units: dict[str, list[str]] = {}
             for unit in evaluator.units(weights, template):
                 units.setdefault(unit.suite, []).append(unit.path.name)
-            asked = (template or evaluator.template).name
-            index[checkpoint.name] = {"weights": weights, "template": asked, "transcripts": units}
+            index[checkpoint.name] = {"weights": weights, "template": template.name, "transcripts": units}
             write_scores(out, scores, index)
     return {checkpoint.name: scores[checkpoint.name] for checkpoint in checkpoints}
 
@@ -102,7 +101,7 @@ def _sampled(
     for checkpoint in missing:
         by_work.setdefault((hashes[checkpoint.name], checkpoint.template), []).append(checkpoint)
     others = set(multiprocessing.active_children())
-    with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _die_with_parent) as pool:
+    with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), die_with_parent) as pool:
         with _without_interrupts():  # a worker that is still importing would print a traceback
             jobs = {pool.submit(_sample, evaluator, same[0], work[0]): same for work, same in by_work.items()}
         try:
@@ -121,18 +120,16 @@ def _sampled(
 def _sample(
     evaluator: Evaluator, checkpoint: Checkpoint, weights: str, on_unit: Callable[[str], None] | None = None
 ) -> None:
-    evaluator.sample(
-        weights, lambda: load_policy(checkpoint.section), with_template(evaluator, checkpoint.template), on_unit
-    )
+    evaluator.sample(weights, lambda: load_policy(checkpoint.section), evaluator.named(checkpoint.template), on_unit)
 
 
 def _missing(checkpoint: Checkpoint, evaluator: Evaluator, weights: str) -> bool:
-    units = evaluator.units(weights, with_template(evaluator, checkpoint.template))
+    units = evaluator.units(weights, evaluator.named(checkpoint.template))
     return not all(unit.path.exists() for unit in units)
 
 
 def _report(checkpoint: Checkpoint, evaluator: Evaluator, weights: str, on_unit: OnUnit) -> None:
-    for unit in evaluator.units(weights, with_template(evaluator, checkpoint.template)):
+    for unit in evaluator.units(weights, evaluator.named(checkpoint.template)):
         on_unit(checkpoint.name, unit.suite)
 
 
@@ -160,15 +157,6 @@ def _without_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _die_with_parent() -> None:
-    """In a worker: the parent handles Ctrl-C, and Linux ends the worker with it, however that ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-    except (AttributeError, OSError):
-        return
-
-
 def best_checkpoint(run: RunDir, checkpoints: Sequence[Checkpoint]) -> Checkpoint:
     """The checkpoint that validation chose (`checkpoints_of` always has it); without validation, the last one."""
     best = best_by_validation(run)
@@ -179,10 +167,16 @@ def best_checkpoint(run: RunDir, checkpoints: Sequence[Checkpoint]) -> Checkpoin
 def write_examples(before: Checkpoint, after: Checkpoint, evaluator: Evaluator, out: Path, per_suite: int = 8) -> None:
     """`out/examples.json`: the same problems answered by two checkpoints, the first sample of each.
 
-    Problems whose outcome changed come first, losses and gains in turn.
+    Problems whose outcome changed come first, losses and gains in turn. Nothing is done if the file is about these two.
     """
-    with evaluator.grader() as grader:
-        old_of, new_of = (evaluator.rows(checkpoint.content_hash, grader) for checkpoint in (before, after))
+    path, about = out / "examples.json", {"before": before.name, "after": after.name}
+    about["weights"] = f"{fold(before.content_hash, after.content_hash):016x}"
+    if path.exists() and about.items() <= read_json(path).items():
+        return
+    with evaluator.grader(evaluator.template) as grader:
+        old_of, new_of = (
+            evaluator.rows(checkpoint.content_hash, grader, evaluator.template) for checkpoint in (before, after)
+        )
     examples: list[dict[str, Any]] = []
     for suite in evaluator.suites:
         pairs = [(o, n) for o, n in zip(old_of[suite], new_of[suite], strict=True) if o["samples"] and n["samples"]]
@@ -196,5 +190,4 @@ def write_examples(before: Checkpoint, after: Checkpoint, evaluator: Evaluator, 
         for old, new in turns[:per_suite]:
             shown = {"suite": suite, "question": old["question"], "gold": old["gold"], "category": old["category"]}
             examples.append(shown | {"before": old["samples"][0], "after": new["samples"][0]})
-    record = {"before": before.name, "after": after.name, "examples": examples}
-    write_atomically(out / "examples.json", json.dumps(record, ensure_ascii=False, indent=1))
+    write_json(path, about | {"examples": examples})

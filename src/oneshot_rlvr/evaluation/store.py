@@ -6,17 +6,12 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
 import logging
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from oneshot_rlvr.errors import OneshotError
-from oneshot_rlvr.rundir import RunDir, read_json, write_atomically, writing
+from oneshot_rlvr.rundir import RunDir, read_json, write_json
 
 log = logging.getLogger(__name__)
 Row = dict[str, Any]
@@ -51,8 +46,8 @@ def write_scores(out: Path, scores: Scores, index: dict[str, Row]) -> None:
     for file, others in (("scores.json", False), ("baselines.json", True)):
         part = {name: score for name, score in sorted(scores.items()) if ("@" in name) == others}
         if part:
-            write_atomically(out / file, json.dumps(part, indent=1) + "\n")
-    write_atomically(out / "index.json", json.dumps(dict(sorted(index.items())), indent=1) + "\n")
+            write_json(out / file, part)
+    write_json(out / "index.json", dict(sorted(index.items())))
 
 
 def open_store(out: Path, record: Row) -> tuple[Scores, dict[str, Row]]:
@@ -63,32 +58,9 @@ def open_store(out: Path, record: Row) -> tuple[Scores, dict[str, Row]]:
         for name in OF_ONE_PROTOCOL:
             (out / name).unlink(missing_ok=True)
         shutil.rmtree(out / "lm_eval", ignore_errors=True)
-    write_atomically(out / "protocol.json", json.dumps(record, indent=1) + "\n")
+    write_json(out / "protocol.json", record)
     index = read_json(out / "index.json") if (out / "index.json").exists() else {}
     return {name: score for name, score in read_scores(out).items() if name in index}, index
-
-
-@contextmanager
-def locked(out: Path) -> Iterator[None]:
-    """Hold an evaluation folder against a second process.
-
-    Raises:
-        OneshotError: another process holds it, or it cannot be made.
-    """
-    with writing(out):
-        out.mkdir(parents=True, exist_ok=True)
-        lock = (out / ".lock").open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        raise OneshotError(
-            "another `oneshot eval` is using this folder", where=out, fix="Wait for it, or give another --out."
-        ) from None
-    try:
-        yield
-    finally:
-        lock.close()
 
 
 def file_name(suite: str) -> str:

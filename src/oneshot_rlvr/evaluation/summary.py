@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from oneshot_rlvr.evaluation.checkpoints import best_by_validation
 from oneshot_rlvr.evaluation.metrics import beyond_format
 from oneshot_rlvr.evaluation.scoring import accuracy_key
-from oneshot_rlvr.rundir import RunDir, step_name, step_of, write_atomically
+from oneshot_rlvr.rundir import RunDir, step_name, step_of, write_json
 
 Row = dict[str, Any]
 SATURATED = 0.95  # training accuracy, over WINDOW steps
@@ -99,4 +98,4 @@ def _after_saturation(run: RunDir, averages: Mapping[str, float], chosen: str) -
 
 def write_summary(out: Path, summary: Row) -> None:
     """`summary.json` beside the scores."""
-    write_atomically(out / "summary.json", json.dumps(summary, indent=1) + "\n")
+    write_json(out / "summary.json", summary)

@@ -7,18 +7,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from transformers import AutoTokenizer
-
 from oneshot_rlvr.config import Config, resolve
 from oneshot_rlvr.errors import OneshotError
-from oneshot_rlvr.evaluation.checkpoints import Checkpoint, checkpoints_of, run_config
+from oneshot_rlvr.evaluation.checkpoints import (
+    Checkpoint,
+    best_by_validation,
+    checkpoints_of,
+    run_config,
+    run_of_checkpoint,
+)
 from oneshot_rlvr.evaluation.evaluate import Evaluator
 from oneshot_rlvr.evaluation.protocols import PROTOCOLS, Protocol
 from oneshot_rlvr.evaluation.runs import best_checkpoint, evaluate_checkpoints, write_examples
 from oneshot_rlvr.evaluation.store import Scores, folder_name
 from oneshot_rlvr.evaluation.summary import summarise, write_summary
 from oneshot_rlvr.grading.modes import get_mode
-from oneshot_rlvr.policy.model import model_folder
+from oneshot_rlvr.policy.model import load_tokenizer, model_folder
 from oneshot_rlvr.problems import Problem, find_problems, get_template
 from oneshot_rlvr.problems.benchmarks import BENCHMARKS
 from oneshot_rlvr.problems.catalogue import organism_suites
@@ -79,9 +83,7 @@ def evaluate_target(target: str, protocol: Protocol, options: Options, on_unit: 
         subject=_name(target),
     )
     asked = [checkpoints[0], *_base_under_templates(checkpoints[0], evaluator), *checkpoints[1:]]
-    total = sum(
-        len(evaluator.units(c.content_hash, get_template(c.template or evaluator.template.name))) for c in asked
-    )
+    total = sum(len(evaluator.units(c.content_hash, evaluator.named(c.template))) for c in asked)
     done = 0
 
     def count(checkpoint: str, suite: str) -> None:
@@ -95,7 +97,7 @@ def evaluate_target(target: str, protocol: Protocol, options: Options, on_unit: 
     best = best_checkpoint(run, checkpoints)
     write_examples(checkpoints[0], best, evaluator, out)
     write_summary(out, summarise(run, scores, evaluator.template.answer == "box"))
-    return Result(scores, best.name if config.run.validation else None, out)
+    return Result(scores, best.name if best_by_validation(run) else None, out)
 
 
 def _base_under_templates(base: Checkpoint, evaluator: Evaluator) -> list[Checkpoint]:
@@ -103,17 +105,13 @@ def _base_under_templates(base: Checkpoint, evaluator: Evaluator) -> list[Checkp
     if base.step or base.name != "base":
         return []
     wanted = [name for name in evaluator.protocol.base_templates if name != evaluator.template.name]
-    return [base.asked_with(name) for name in wanted if name != "chat" or has_chat_template(base)]
+    return [base.asked_with(name) for name in wanted if name != "chat" or _has_chat_template(base)]
 
 
-def has_chat_template(checkpoint: Checkpoint) -> bool:
-    """Whether the model's tokenizer brings a chat template."""
-    try:
-        section = checkpoint.section
-        found = AutoTokenizer.from_pretrained(model_folder(section.path), trust_remote_code=section.trust_remote_code)
-    except (OSError, ValueError):
-        return False  # loading the model says what is wrong
-    return getattr(found, "chat_template", None) is not None
+def _has_chat_template(checkpoint: Checkpoint) -> bool:
+    section = checkpoint.section
+    tokenizer = load_tokenizer(model_folder(section.path), section.trust_remote_code)
+    return getattr(tokenizer, "chat_template", None) is not None
 
 
 def named_suites(names: Sequence[str], limit: int | None) -> dict[str, list[Problem]]:
@@ -134,12 +132,6 @@ def named_suites(names: Sequence[str], limit: int | None) -> dict[str, list[Prob
     return {name: problems[:limit] for name, problems in found.items()}
 
 
-def _run_of_checkpoint(path: Path) -> RunDir | None:
-    """The run whose checkpoint this path names, if it does."""
-    run = RunDir(path.parent.parent)
-    return run if path.parent.name == "checkpoints" and run.started else None
-
-
 def _name(target: str) -> str:
     """What a target is called in scores."""
     path = Path(target)
@@ -147,14 +139,14 @@ def _name(target: str) -> str:
 
 
 def _folder_of_model(target: str, protocol: str) -> Path:
-    run, name = _run_of_checkpoint(Path(target)), folder_name(protocol)
+    run, name = run_of_checkpoint(Path(target)), folder_name(protocol)
     return run.path / name / _name(target) if run else Path("runs") / f"{name}-{_name(target)}"
 
 
 def _config_of_model(target: str, settings: Sequence[str]) -> Config:
     """A checkpoint is run as its run was configured, any other model as its profile says."""
     path = Path(target)
-    run = _run_of_checkpoint(path)
+    run = run_of_checkpoint(path)
     if run is not None:
         if settings:
             raise OneshotError(

@@ -6,7 +6,6 @@ Not multiprocessing: its spawn re-imports the user's main script, and the pipe w
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import resource
@@ -14,15 +13,15 @@ import signal
 import sys
 import time
 
+from oneshot_rlvr.processes import die_with_parent
+
 MEMORY_LIMIT = 2 << 30  # bytes of address space
 _GRACE = 2.0  # seconds after which a worker that nobody killed ends itself
-_PR_SET_PDEATHSIG = 1
 
 
 def serve() -> None:
     """Answer until the parent closes the pipe."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _die_with_parent()
+    die_with_parent()
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library's print must not look like a reply
     from oneshot_rlvr.grading.modes import MODES
@@ -51,12 +50,6 @@ def serve() -> None:
             reply = {"equal": False}
         signal.setitimer(signal.ITIMER_REAL, 0)
         replies.write(json.dumps(reply | {"seconds": time.perf_counter() - started}) + "\n")
-
-
-def _die_with_parent() -> None:
-    """Have Linux kill this process when its parent is gone, however that ended; elsewhere the pipe's end must do."""
-    with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 if __name__ == "__main__":

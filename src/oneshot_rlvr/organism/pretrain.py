@@ -187,19 +187,7 @@ def pretrain(
         on_step(progress.step, total, sum(progress.recent) / len(progress.recent))
         if progress.step % SAVE_EVERY == 0 and progress.step < total:
             _keep(halfway, asked, progress, model, optimizer)
-    record = {
-        "preset": preset_name,
-        "seed": seed,
-        "commit": commit,
-        "command": f"oneshot pretrain --preset {preset_name} --seed {seed}" + (f" --steps {steps}" if steps else ""),
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "tokens": progress.tokens,
-        "seconds": round(progress.seconds),
-        "loss": round(sum(progress.recent) / len(progress.recent), 4),
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-        "size": asdict(preset) | {"steps": total},
-    }
+    record = _record(asked, progress, commit, sum(p.numel() for p in model.parameters()), steps)
 
     def fill(temporary: Path) -> None:
         save_pretrained(model, tokenizer, temporary)
@@ -208,6 +196,26 @@ def pretrain(
     write_folder_atomically(folder, fill)
     shutil.rmtree(halfway, ignore_errors=True)
     return folder
+
+
+def _record(
+    asked: dict[str, Any], progress: Progress, commit: str, parameters: int, steps: int | None
+) -> dict[str, Any]:
+    """How the weights were made: `pretraining.json`."""
+    preset, seed = asked["preset"], asked["seed"]
+    return {
+        "preset": preset,
+        "seed": seed,
+        "commit": commit,
+        "command": f"oneshot pretrain --preset {preset} --seed {seed}" + (f" --steps {steps}" if steps else ""),
+        "parameters": parameters,
+        "tokens": progress.tokens,
+        "seconds": round(progress.seconds),
+        "loss": round(sum(progress.recent) / len(progress.recent), 4),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "size": asked["size"] | {"steps": asked["steps"]},
+    }
 
 
 def _keep(

@@ -96,7 +96,7 @@ def load_policy(section: ModelSection, share_prefix: bool = True) -> Policy:
         torch.set_num_threads(section.threads)
     source = model_folder(section.path)
     _refuse_unasked_code(source, section.trust_remote_code)
-    tokenizer = _load_tokenizer(source, section.trust_remote_code)
+    tokenizer = load_tokenizer(source, section.trust_remote_code)
     model = _load_model(source, section)
     for module in model.modules():  # dropout would make the ratio of an on-policy step differ from 1
         if isinstance(module, torch.nn.Dropout):
@@ -175,7 +175,12 @@ def _refuse_unasked_code(source: str, allowed: bool) -> None:
             )
 
 
-def _load_tokenizer(source: str, trust: bool) -> Any:
+def load_tokenizer(source: str, trust: bool) -> Any:
+    """The tokenizer of a model folder or hub model, with a padding token.
+
+    Raises:
+        OneshotError: there is none, or it cannot be loaded.
+    """
     folder = Path(source)
     if folder.is_dir() and not any(
         (folder / name).exists() for name in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")

@@ -1,0 +1,78 @@
+"""What is trained in place of float32 weights: bfloat16 ones with masters, adapters."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+from oneshot_rlvr.evaluation.checkpoints import run_config
+from oneshot_rlvr.policy import make_optimizer
+from oneshot_rlvr.policy.model import model_folder
+from oneshot_rlvr.policy.optimizer import trained_parameters
+from oneshot_rlvr.session import chosen_problems, resume
+from oneshot_rlvr.train import prepare
+from runs import same, settings, tiny_run, weights
+
+
+def test_bfloat16_weights_have_float32_masters_that_keep_small_updates(tmp_path):
+    whole = tiny_run(tmp_path / "whole", "model.dtype=bfloat16", "optimizer.learning_rate=1e-5", "run.steps=4")
+    base = load_file(Path(model_folder("tiny")) / "model.safetensors")
+    after = weights(whole, 4)
+    state = load_file(whole.checkpoint_path(4) / "trainer" / "optimizer.safetensors")
+    moved = {name: state[f"master/{name}"] - base[name].bfloat16().float() for name in base}
+    assert all(tensor.dtype == torch.bfloat16 for tensor in after.values())
+    assert max(float(delta.abs().max()) for delta in moved.values()) < 5e-5
+    large = base["model.norm.weight"].abs() > 0.5  # where a bfloat16 step is 2e-3 or more
+    assert moved["model.norm.weight"][large].abs().min() > 0
+    assert torch.equal(after["model.norm.weight"][large], base["model.norm.weight"][large].bfloat16())
+    assert same({n: state[f"master/{n}"].bfloat16() for n in base}, after)
+
+
+def test_a_bfloat16_run_resumes_to_the_same_weights(tmp_path):
+    run = tiny_run(tmp_path / "run", "model.dtype=bfloat16", "optimizer.learning_rate=1e-3", "run.steps=4")
+    expected = weights(run, 4)
+    shutil.rmtree(run.checkpoint_path(4))
+    resume(run)
+    assert same(weights(run, 4), expected)
+
+
+def test_masters_step_as_float32_weights_do():
+    torch.manual_seed(0)
+    short = torch.nn.Linear(8, 8).bfloat16()
+    full = torch.nn.Linear(8, 8)
+    full.load_state_dict({name: value.float() for name, value in short.state_dict().items()})
+    section = settings("optimizer.learning_rate=1e-4").optimizer
+    ours, theirs = make_optimizer(short, section), make_optimizer(full, section)
+    for _ in range(5):
+        gradient = torch.randn(8, 8).bfloat16()
+        for _ in range(2):  # two micro-batches
+            (short.weight * gradient).sum().backward()
+            (full.weight * gradient.float()).sum().backward()
+        for optimizer in (ours, theirs):
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=False)
+    torch.testing.assert_close(trained_parameters(ours)[0], full.weight)
+    assert torch.equal(short.weight, full.weight.bfloat16())
+
+
+def test_adapters_alone_are_trained_and_a_checkpoint_has_them_merged(tmp_path):
+    settings = ("model.lora_rank=4", "optimizer.learning_rate=1e-2", "run.steps=4")
+    run = tiny_run(tmp_path / "run", *settings)
+    base, merged = load_file(Path(model_folder("tiny")) / "model.safetensors"), weights(run, 4)
+    assert merged.keys() == base.keys()
+    changed = {name for name in base if not torch.equal(base[name], merged[name])}
+    assert changed == {name for name in base if "_proj.weight" in name}
+    state = load_file(run.checkpoint_path(4) / "trainer" / "optimizer.safetensors")
+    assert all(".lora_" in name for name in state)
+    trainer = prepare(run_config(run), run, chosen_problems(run_config(run)))
+    ids = torch.tensor([trainer.prompts[0]])
+    adapted = trainer.policy.model(input_ids=ids).logits
+    loaded = AutoModelForCausalLM.from_pretrained(run.checkpoint_path(4))
+    torch.testing.assert_close(loaded(input_ids=ids).logits, adapted, rtol=1e-3, atol=1e-3)
+    shutil.rmtree(run.checkpoint_path(4))
+    resume(run)
+    assert same(weights(run, 4), merged)
