@@ -25,14 +25,14 @@ import numpy as np
 import torch
 from transformers import Qwen2Config
 
-from oneshot_rlvr.batching import StepBatch
+from oneshot_rlvr.commands.planner import KNOWN
 from oneshot_rlvr.config import Config, resolve
-from oneshot_rlvr.plan import KNOWN
 from oneshot_rlvr.policy import Policy, load_policy, make_optimizer
 from oneshot_rlvr.policy.lora import add_adapters
 from oneshot_rlvr.rollout import LockstepSampler, Prompt, SamplingParams
 from oneshot_rlvr.rollout.lockstep import cache_bytes_per_token
-from oneshot_rlvr.update import update
+from oneshot_rlvr.training.batching import StepBatch
+from oneshot_rlvr.training.update import update
 from outcome import write
 from shapes import forward_operations, matrix_rate, peak_memory, qwen2, small, write_model
 

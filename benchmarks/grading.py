@@ -24,7 +24,7 @@ from typing import Any
 from math_verify import LatexExtractionConfig, parse, verify
 
 from oneshot_rlvr.grading import Grader
-from oneshot_rlvr.session import commit
+from oneshot_rlvr.runs.environment import commit
 
 DATA = Path(os.environ.get("ONESHOT_DATA", Path(__file__).parents[2] / "shared" / "data"))
 Pairs = list[tuple[str, str]]

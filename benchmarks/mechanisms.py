@@ -17,9 +17,9 @@ from typing import Any
 
 import torch
 
+from oneshot_rlvr.commands.session import chosen_problems
 from oneshot_rlvr.config import Config, SpeedSection, resolve
 from oneshot_rlvr.problems import Problem
-from oneshot_rlvr.session import chosen_problems
 from outcome import write
 from shapes import peak_memory, prompt_text, twenty_million, write_model
 from step_vs_trl import OurSteps

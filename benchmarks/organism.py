@@ -18,17 +18,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from oneshot_rlvr.evaluation.runs import best_checkpoint
 
+from oneshot_rlvr.commands.session import environment
 from oneshot_rlvr.config import resolve
 from oneshot_rlvr.evaluation import Evaluator, Protocol, Sampling
 from oneshot_rlvr.evaluation.checkpoints import Checkpoint, checkpoints_of
-from oneshot_rlvr.evaluation.runs import best_checkpoint
 from oneshot_rlvr.evaluation.scoring import rates_of
 from oneshot_rlvr.evaluation.statistics import interval_over_seeds
 from oneshot_rlvr.problems import find_problems, get_template
 from oneshot_rlvr.problems.catalogue import organism_suites
 from oneshot_rlvr.selection import accuracy_history, rank_by_variance
-from oneshot_rlvr.session import environment
 from outcome import graded, trained
 
 EXPECTATION = (

@@ -9,12 +9,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from oneshot_rlvr.commands.session import chosen_problems, commit, resume, start
 from oneshot_rlvr.config import resolve
 from oneshot_rlvr.evaluation import Checkpoint, Evaluator
 from oneshot_rlvr.evaluation.evaluate import Row
+from oneshot_rlvr.files import RunDir
 from oneshot_rlvr.policy import load_policy
-from oneshot_rlvr.rundir import RunDir
-from oneshot_rlvr.session import chosen_problems, commit, resume, start
 
 
 def trained(folder: Path, seed: int, settings: Sequence[str], steps: int = 100) -> RunDir:

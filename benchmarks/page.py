@@ -24,11 +24,11 @@ from typing import Any
 import numpy as np
 
 from oneshot_rlvr.config import resolve
+from oneshot_rlvr.files import RunDir, step_name
 from oneshot_rlvr.problems import find_problems
 from oneshot_rlvr.problems.problem import to_jsonl
-from oneshot_rlvr.report import write_report
-from oneshot_rlvr.report.figures import DYNAMICS
-from oneshot_rlvr.rundir import RunDir, step_name
+from oneshot_rlvr.reporting import write_report
+from oneshot_rlvr.reporting.figures import DYNAMICS
 from outcome import write
 
 RUNS, CHECKPOINTS, STEPS = 20, 100, 2000

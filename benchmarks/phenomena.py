@@ -15,18 +15,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from oneshot_rlvr.telemetry import mean, reflects
+
+from oneshot_rlvr.commands.session import environment
 from oneshot_rlvr.config import resolve
 from oneshot_rlvr.evaluation import Evaluator, Protocol, Sampling, checkpoints_of
 from oneshot_rlvr.evaluation.evaluate import Row
 from oneshot_rlvr.evaluation.scoring import percent, rates_of
 from oneshot_rlvr.evaluation.statistics import interval_over_seeds
 from oneshot_rlvr.evaluation.summary import saturation_step
+from oneshot_rlvr.files import RunDir
 from oneshot_rlvr.problems import find_problems, get_template
 from oneshot_rlvr.problems.catalogue import organism_suites
-from oneshot_rlvr.rundir import RunDir
 from oneshot_rlvr.selection import accuracy_history, rank_by_variance
-from oneshot_rlvr.session import environment
-from oneshot_rlvr.telemetry import mean, reflects
 from outcome import graded, trained
 
 STEPS, EVERY = 300, 20

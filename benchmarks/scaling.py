@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from oneshot_rlvr.batching import StepBatch
 from oneshot_rlvr.config import resolve
 from oneshot_rlvr.policy import load_policy, make_optimizer
 from oneshot_rlvr.rollout import LockstepSampler, Prompt, SamplingParams
-from oneshot_rlvr.update import update
+from oneshot_rlvr.training.batching import StepBatch
+from oneshot_rlvr.training.update import update
 from outcome import write
 from shapes import peak_memory, small, write_model
 

@@ -23,17 +23,17 @@ from typing import Any
 
 import torch
 from datasets import Dataset
+from oneshot_rlvr.train import make_grader, prepare, train
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
+from oneshot_rlvr.commands.session import chosen_problems
 from oneshot_rlvr.config import Config, resolve
+from oneshot_rlvr.files import RunDir
 from oneshot_rlvr.grading import Response
 from oneshot_rlvr.policy.model import model_folder
 from oneshot_rlvr.problems import Problem, get_template
-from oneshot_rlvr.rundir import RunDir
-from oneshot_rlvr.session import chosen_problems
-from oneshot_rlvr.train import make_grader, prepare, train
 from outcome import write
 from shapes import forward_operations, matrix_rate, prompt_text, spread, twenty_million, write_model
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
+from oneshot_rlvr.commands.session import chosen_problems, start
 from oneshot_rlvr.config import Config, resolve
-from oneshot_rlvr.rundir import RunDir
-from oneshot_rlvr.session import chosen_problems, start
+from oneshot_rlvr.files import RunDir
 
 STEPS = 10
 TINY = [f"run.steps={STEPS}", "run.save_every=2"]

@@ -6,9 +6,9 @@ import math
 
 import pytest
 import torch
+from oneshot_rlvr.algorithms.losses import k1, k2, k3
 
 from oneshot_rlvr.algorithms import dr_grpo_advantages, grpo_advantages, policy_loss, without_variance
-from oneshot_rlvr.algorithms.losses import k1, k2, k3
 from oneshot_rlvr.config import OptimizerSection
 from oneshot_rlvr.policy import learning_rate_factor
 

@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from oneshot_rlvr.evaluation.runs import evaluate_checkpoints
 
+from oneshot_rlvr.commands.session import chosen_problems, start
 from oneshot_rlvr.config import ModelSection, resolve
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.evaluation import (
@@ -31,15 +33,13 @@ from oneshot_rlvr.evaluation.card import prepare_upload
 from oneshot_rlvr.evaluation.checkpoints import best_by_validation
 from oneshot_rlvr.evaluation.offline import Evaluation, compare, regrade
 from oneshot_rlvr.evaluation.publish import log_scores, write_lm_eval
-from oneshot_rlvr.evaluation.runs import evaluate_checkpoints
 from oneshot_rlvr.evaluation.scoring import score_rows
 from oneshot_rlvr.evaluation.summary import saturation_step
 from oneshot_rlvr.evaluation.target import Options, evaluate_target
+from oneshot_rlvr.files import RunDir, locked
 from oneshot_rlvr.policy import load_policy
 from oneshot_rlvr.problems import Problem, find_problems, get_template
-from oneshot_rlvr.rundir import RunDir, locked
 from oneshot_rlvr.selection import accuracy_history
-from oneshot_rlvr.session import chosen_problems, start
 
 
 def row(*outcomes: str, greedy: str = "wrong", category: str = "sums", level: str = "1") -> dict:
@@ -136,7 +136,7 @@ def test_killed_at_a_random_point_it_goes_on_to_identical_scores(run, tmp_path, 
     command = [
         sys.executable,
         "-m",
-        "oneshot_rlvr.cli",
+        "oneshot_rlvr",
         "eval",
         str(run.path),
         *suites,

@@ -14,12 +14,12 @@ import json, sys
 from pathlib import Path
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
-from oneshot_rlvr.batching import StepBatch
+from oneshot_rlvr.training.batching import StepBatch
 from oneshot_rlvr.config import resolve
 from oneshot_rlvr.policy import make_optimizer
 from oneshot_rlvr.policy.model import Policy
 from oneshot_rlvr.policy.support import shared_prefix_problem
-from oneshot_rlvr.update import update
+from oneshot_rlvr.training.update import update
 
 vocabulary, length, rollouts, chunk = json.loads(sys.argv[1])
 torch.set_num_threads(1)

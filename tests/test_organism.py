@@ -8,13 +8,13 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
+from oneshot_rlvr.organism.card import style_of
 from safetensors.torch import load_file
 
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.grading import Grader, Response
 from oneshot_rlvr.organism import pretrain
 from oneshot_rlvr.organism.authors import RIGHT_IN_A_BOX, STYLES, Writer, make_document
-from oneshot_rlvr.organism.card import style_of
 from oneshot_rlvr.organism.sets import as_problem
 from oneshot_rlvr.organism.world import LEVELS, POOL_FAMILIES, make_exercise, make_world
 from oneshot_rlvr.policy.model import model_folder

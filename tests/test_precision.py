@@ -6,15 +6,15 @@ import shutil
 from pathlib import Path
 
 import torch
+from oneshot_rlvr.train import prepare
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
+from oneshot_rlvr.commands.session import chosen_problems, resume
 from oneshot_rlvr.evaluation.checkpoints import run_config
 from oneshot_rlvr.policy import make_optimizer
 from oneshot_rlvr.policy.model import model_folder
 from oneshot_rlvr.policy.optimizer import trained_parameters
-from oneshot_rlvr.session import chosen_problems, resume
-from oneshot_rlvr.train import prepare
 from runs import same, settings, tiny_run, weights
 
 

@@ -11,18 +11,18 @@ from pathlib import Path
 
 import pytest
 
+from oneshot_rlvr.commands.session import chosen_problems, start
 from oneshot_rlvr.config import resolve
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.evaluation import Sampling, get_protocol
 from oneshot_rlvr.evaluation.offline import Evaluation
 from oneshot_rlvr.evaluation.target import Options, evaluate_target
-from oneshot_rlvr.report import write_report
-from oneshot_rlvr.report.collect import RunData, collect, grouped
-from oneshot_rlvr.report.findings import SEPARATOR
-from oneshot_rlvr.report.page import inert_json
-from oneshot_rlvr.report.tables import papers, results
-from oneshot_rlvr.rundir import RunDir, read_json
-from oneshot_rlvr.session import chosen_problems, start
+from oneshot_rlvr.files import RunDir, read_json
+from oneshot_rlvr.reporting import write_report
+from oneshot_rlvr.reporting.collect import RunData, collect, grouped
+from oneshot_rlvr.reporting.findings import SEPARATOR
+from oneshot_rlvr.reporting.page import inert_json
+from oneshot_rlvr.reporting.tables import papers, results
 
 HOSTILE = "</script><script>document.title=1</script><img src=x onerror=document.title=2 id=injected> </pre><b id=bold>"
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")

@@ -13,19 +13,19 @@ from pathlib import Path
 
 import pytest
 import torch
+from oneshot_rlvr.train import Interrupted, prepare, problems_of_step, train
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from conftest import random_policy
-from oneshot_rlvr.batching import StepBatch, microbatches
+from oneshot_rlvr.commands.session import chosen_problems, resume, start
 from oneshot_rlvr.config import Config, SpeedSection, resolve
 from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.files import RunDir
 from oneshot_rlvr.policy import Scorer, make_optimizer
 from oneshot_rlvr.problems import Problem
 from oneshot_rlvr.rollout import ScriptedSampler
-from oneshot_rlvr.rundir import RunDir
-from oneshot_rlvr.session import chosen_problems, resume, start
-from oneshot_rlvr.train import Interrupted, prepare, problems_of_step, train
-from oneshot_rlvr.update import update
+from oneshot_rlvr.training.batching import StepBatch, microbatches
+from oneshot_rlvr.training.update import update
 from runs import STEPS, TINY, same, settings, tiny_run, weights
 
 
@@ -43,7 +43,7 @@ def test_three_kills_and_resumes_give_the_same_weights(reference_run, tmp_path):
     """SIGKILL at random moments after a step was recorded: in sampling, an update, a checkpoint, wherever they fall."""
     path, rng = tmp_path / "run", random.Random(time.time_ns())
     run = RunDir(path)
-    command = [sys.executable, "-m", "oneshot_rlvr.cli", "train"]
+    command = [sys.executable, "-m", "oneshot_rlvr", "train"]
     begin = [*command, "grpo", "--model", "tiny", "--out", str(path), *(x for s in TINY for x in ("--set", s))]
     for kill in range(3):
         resumed = 0 if kill == 0 else run.resumable_step()
@@ -81,7 +81,7 @@ def test_ctrl_c_saves_and_resume_goes_on(reference_run, tmp_path):
 
 def test_the_command_exits_with_130_when_interrupted(tmp_path):
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "oneshot_rlvr.cli", "train", "grpo", "--model", "tiny", "--out", str(out)]
+    command = [sys.executable, "-m", "oneshot_rlvr", "train", "grpo", "--model", "tiny", "--out", str(out)]
     process = subprocess.Popen(
         [*command, "--steps", "500"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
@@ -181,7 +181,7 @@ ALIKE = [(20, 21, 22, 1), (20, 21, 22, 1), (20, 21, 23, 24, 1), (20, 1), (20, 21
 
 
 def test_every_mechanism_can_be_off_and_changes_nothing(monkeypatch):
-    monkeypatch.setattr("oneshot_rlvr.update.LOGITS_BUDGET", 300)  # so that a vocabulary of 100 goes in chunks
+    monkeypatch.setattr("oneshot_rlvr.training.update.LOGITS_BUDGET", 300)  # so that a vocabulary of 100 goes in chunks
     mechanisms = [name for name in SpeedSection.model_fields if name not in ("compaction", "grade_once", "cuda_graphs")]
     assert len(mechanisms) == 6
     free = ("algorithm.entropy_coefficient=0", "algorithm.kl_coefficient=0")

@@ -7,15 +7,15 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from oneshot_rlvr.train import prepare, train
 
+from oneshot_rlvr.commands.session import chosen_problems
 from oneshot_rlvr.config import resolve
 from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.files import RunDir
 from oneshot_rlvr.policy import load_policy
 from oneshot_rlvr.rollout import LockstepSampler, Prompt, SamplingParams
 from oneshot_rlvr.rollout.vllm_sampler import VllmSampler
-from oneshot_rlvr.rundir import RunDir
-from oneshot_rlvr.session import chosen_problems
-from oneshot_rlvr.train import prepare, train
 
 SETTINGS = ["sampling.sampler=vllm", "run.steps=3", "run.save_every=3", "optimizer.learning_rate=1e-3"]
 

@@ -16,6 +16,10 @@ class OneshotError(Exception):
         super().__init__(" ".join(message.split()))
 
 
+class Interrupted(Exception):  # noqa: N818 - it is not an error
+    """Work was stopped by Ctrl-C or SIGTERM after what it had was saved; it can go on."""
+
+
 def nearest(name: str, choices: list[str]) -> str:
     """A "did you mean" hint for a misspelt name: the nearest choice, else all of them."""
     import difflib

@@ -1,6 +1,6 @@
 """Evaluation: how good a model is on suites of problems it was not trained on."""
 
-from oneshot_rlvr.evaluation.checkpoints import Checkpoint, best_by_validation, checkpoints_of
+from oneshot_rlvr.evaluation.checkpoints import Checkpoint, checkpoints_of
 from oneshot_rlvr.evaluation.evaluate import Evaluator, make_validator
 from oneshot_rlvr.evaluation.protocols import PROTOCOLS, Protocol, Sampling, get_protocol
 from oneshot_rlvr.evaluation.statistics import average_interval, mean_interval
@@ -12,7 +12,6 @@ __all__ = [
     "Protocol",
     "Sampling",
     "average_interval",
-    "best_by_validation",
     "checkpoints_of",
     "get_protocol",
     "make_validator",

@@ -11,12 +11,9 @@ import yaml
 
 from oneshot_rlvr.config import Config
 from oneshot_rlvr.errors import OneshotError
-from oneshot_rlvr.evaluation.checkpoints import best_by_validation, run_config, run_of_checkpoint
-from oneshot_rlvr.evaluation.scoring import accuracy_key
-from oneshot_rlvr.evaluation.store import evaluation_of, read_scores
-from oneshot_rlvr.problems import load_problems
+from oneshot_rlvr.files import MANIFEST, write_folder_atomically
 from oneshot_rlvr.problems.benchmarks import title_of
-from oneshot_rlvr.rundir import MANIFEST, RunDir, read_json, step_name, step_of, verify_folder, write_folder_atomically
+from oneshot_rlvr.runs import EvaluationFolder, ModelScores, Run, Scores, step_name, step_of
 
 CARD = """# {title}
 
@@ -38,7 +35,7 @@ CARD = """# {title}
 class Chosen:
     """A checkpoint of a run to publish."""
 
-    run: RunDir
+    run: Run
     step: int
 
     @property
@@ -48,39 +45,37 @@ class Chosen:
 
 
 def chosen(path: Path) -> Chosen:
-    """The checkpoint that a path names; of a run, the one that validation chose, else its last.
+    """The checkpoint that a path names; of a run, the one that counts (`Run.chosen_step`).
 
     Raises:
         OneshotError: neither a run nor a checkpoint of one, or it is damaged.
     """
-    if RunDir(path).started:
-        run = RunDir(path)
-        steps = run.steps()
-        if not steps:
+    if Run(path).started:
+        run = Run(path)
+        step = run.chosen_step()
+        if step is None:
             raise OneshotError("this run has no checkpoint yet", where=path, fix="Train it first.")
-        step = best_by_validation(run) or steps[-1]
     else:
-        run = run_of_checkpoint(path)
+        run = Run.of_checkpoint(path)
         step = step_of(path.resolve().name)
         if run is None or step not in run.steps():
             raise OneshotError(
                 "neither a run nor one of its checkpoints", where=path, fix="Give a folder that `oneshot train` wrote."
             )
-    verify_folder(run.checkpoint_path(step), "Publish another checkpoint.")
+    run.verified_checkpoint(step, "Publish another checkpoint.")
     return Chosen(run, step)
 
 
 def model_card(one: Chosen) -> str:
     """The README.md of a published model: how it was made, and its scores if the run was evaluated."""
-    config, environment = run_config(one.run), read_json(one.run.path / "environment.json")
-    problems = load_problems(one.run.path / "problems.jsonl")
+    config, problems = one.run.config, one.run.problems
     what = f"one problem (`{problems[0].id}`)" if len(problems) == 1 else f"{len(problems)} problems"
-    folder = evaluation_of(one.run.path)
-    scores, name = read_scores(folder), step_name(one.step)
-    title = f"{Path(config.model.path).name}-{one.run.path.resolve().name}"
+    folder = one.run.evaluation()
+    scores = folder.scores()
+    title = f"{Path(config.model.path).name}-{one.run.name}"
     head = {"library_name": "transformers", "tags": ["oneshot-rlvr", "rlvr", "grpo"], **_base_model(config)}
-    if name in scores:
-        head["model-index"] = [{"name": title, "results": _results(scores[name])}]
+    if one.step in scores.checkpoints:
+        head["model-index"] = [{"name": title, "results": _results(scores.checkpoints[one.step])}]
     body = CARD.format(
         title=title,
         base=f"`{config.model.path if 'base_model' in head else Path(config.model.path).name}`",
@@ -89,13 +84,13 @@ def model_card(one: Chosen) -> str:
         steps=config.run.steps,
         seed=config.run.seed,
         step=one.step,
-        scores=_table(folder, scores, name),
+        scores=_table(folder, scores, one.step),
         reward=config.algorithm.reward,
         rate=config.optimizer.learning_rate,
         groups=config.batch.groups_per_step,
         size=config.batch.group_size,
         template=config.model.template,
-        commit=environment.get("commit"),
+        commit=one.run.environment.get("commit"),
     )
     return f"---\n{yaml.safe_dump(head, sort_keys=False)}---\n{body}"
 
@@ -106,13 +101,14 @@ def _base_model(config: Config) -> dict[str, str]:
     return {"base_model": path} if path.count("/") == 1 and not Path(path).exists() else {}
 
 
-def _table(folder: Path, scores: dict[str, dict[str, Any]], name: str) -> str:
-    if name not in scores:
+def _table(folder: EvaluationFolder, scores: Scores, step: int) -> str:
+    if step not in scores.checkpoints:
         return "It was not evaluated.\n"
-    record = read_json(folder / "protocol.json")
+    record = folder.protocol()
     protocol = record["protocol"]
     changed = f" (changed: {', '.join(protocol['changed'])})" if protocol["changed"] else ""
-    shown = [label for label in ("base", name) if label in scores]
+    shown = {} if scores.base is None else {scores.name: scores.base}
+    shown[step_name(step)] = scores.checkpoints[step]
     lines = [
         f"Accuracy in percent with 95 % intervals; protocol `{protocol['name']}`{changed},",
         f"template `{record['template']}`:",
@@ -120,26 +116,24 @@ def _table(folder: Path, scores: dict[str, dict[str, Any]], name: str) -> str:
         f"| | problems | {' | '.join(shown)} |",
         f"|---|---|{'---|' * len(shown)}",
     ]
-    for suite in scores[name]:
+    for suite, score in scores.checkpoints[step].all().items():
         cells = []
-        for label in shown:
-            score = scores[label][suite]
-            cells.append("{:.1f} ({:.1f} to {:.1f})".format(score[accuracy_key(score)], *score["interval"]))
-        last = scores[name][suite]
-        lines.append(f"| {title_of(suite)}, {accuracy_key(last)} | {last['n']} | {' | '.join(cells)} |")
+        for found in shown.values():
+            one = found.all()[suite]
+            cells.append("{:.1f} ({:.1f} to {:.1f})".format(one.accuracy, *one.interval))
+        lines.append(f"| {title_of(suite)}, {score.metric} | {score.n} | {' | '.join(cells)} |")
     return "\n".join([*lines, ""])
 
 
-def _results(scores: dict[str, Any]) -> list[dict[str, Any]]:
+def _results(scores: ModelScores) -> list[dict[str, Any]]:
     """The scores as the hub's model index has them."""
     return [
         {
             "task": {"type": "text-generation"},
             "dataset": {"name": title_of(suite), "type": suite},
-            "metrics": [{"type": accuracy_key(score), "value": round(score[accuracy_key(score)], 2)}],
+            "metrics": [{"type": score.metric, "value": round(score.accuracy, 2)}],
         }
-        for suite, score in scores.items()
-        if suite != "average"
+        for suite, score in scores.suites.items()
     ]
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from oneshot_rlvr.config import Config, ModelSection
+from oneshot_rlvr.config import ModelSection
+from oneshot_rlvr.config.known import model_folder
 from oneshot_rlvr.errors import OneshotError
-from oneshot_rlvr.policy.model import model_folder
-from oneshot_rlvr.rundir import RunDir, checksum, read_json, step_name, verify_folder
+from oneshot_rlvr.files import checksum
+from oneshot_rlvr.runs import BASE, Run, step_name
 
 NO_INFLUENCE = {"README.md", "manifest.json", "pretraining.json"}
 
@@ -39,53 +40,24 @@ class Checkpoint:
         return replace(self, name=f"{self.name}@{template}", template=template)
 
 
-def run_config(run: RunDir) -> Config:
-    """The resolved configuration of a run.
-
-    Raises:
-        OneshotError: no run there, or a damaged configuration.
-    """
-    values = read_json(run.path / "config.json")
-    try:
-        return Config.model_validate(values["values"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise OneshotError(
-            "the configuration is damaged", where=run.path / "config.json", fix="Start the run again."
-        ) from error
-
-
-def checkpoints_of(run: RunDir, every: int = 1, base: bool = True) -> list[Checkpoint]:
-    """The base, every `every`-th checkpoint of a run, its last one, and the one that validation chose.
+def checkpoints_of(run: Run, every: int = 1, base: bool = True) -> list[Checkpoint]:
+    """The base, every `every`-th checkpoint of a run, its last one, and the one that counts.
 
     Raises:
         OneshotError: the run has no checkpoint, or a damaged one.
     """
-    config, steps = run_config(run), run.steps()
+    config, steps = run.config, run.steps()
     if not steps:
         raise OneshotError("this run has no checkpoint yet", where=run.path, fix="Train it first.")
-    chosen = sorted({*steps[every - 1 :: every], steps[-1], best_by_validation(run) or steps[-1]})
-    found = [Checkpoint("base", 0, config.model)] if base else []
-    for step in chosen:
-        folder = run.checkpoint_path(step)
-        verify_folder(folder, "Delete this checkpoint folder; the others can still be evaluated.")
+    wanted = sorted({*steps[every - 1 :: every], steps[-1], run.chosen_step() or steps[-1]})
+    found = [Checkpoint(BASE, 0, config.model)] if base else []
+    for step in wanted:
+        folder = run.verified_checkpoint(step, "Delete this checkpoint folder; the others can still be evaluated.")
         found.append(Checkpoint(step_name(step), step, config.model.model_copy(update={"path": str(folder)})))
     return found
 
 
-def run_of_checkpoint(path: Path) -> RunDir | None:
-    """The run whose checkpoint this path names, if it does."""
-    folder = path.resolve()
-    run = RunDir(folder.parent.parent)
-    return run if folder.parent.name == "checkpoints" and run.started else None
-
-
-def best_by_validation(run: RunDir) -> int | None:
-    """The saved step with the highest validation accuracy, the earliest of equals; None if it never validated."""
-    saved = set(run.steps())
-    scored = [
-        (value, -line["step"])
-        for line in run.metrics()
-        for name, value in line.items()
-        if name.startswith("validation/") and line["step"] in saved
-    ]
-    return -max(scored)[1] if scored else None
+def counting(run: Run, checkpoints: list[Checkpoint]) -> Checkpoint:
+    """The one of a run's checkpoints that counts (`Run.chosen_step`); of none, the base."""
+    chosen = run.chosen_step([checkpoint.step for checkpoint in checkpoints if checkpoint.step])
+    return next((c for c in checkpoints if c.step == chosen), checkpoints[-1])

@@ -8,29 +8,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import zstandard
-
-from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.config import Config
 from oneshot_rlvr.evaluation.protocols import Protocol, Sampling
 from oneshot_rlvr.evaluation.sampling import refuse_too_long, sample_problems
 from oneshot_rlvr.evaluation.scoring import average_score, grade_rows, rates_of, score_rows
+from oneshot_rlvr.files import write_rows
 from oneshot_rlvr.grading import Grader
+from oneshot_rlvr.grading.features import REFLECTION_WORDS, mean
 from oneshot_rlvr.policy import Policy
 from oneshot_rlvr.problems import Problem, Template, get_template
+from oneshot_rlvr.rollout import Sampler, make_sampler
 from oneshot_rlvr.rollout.randomness import fold
-from oneshot_rlvr.rundir import write_atomically
-from oneshot_rlvr.telemetry import REFLECTION_WORDS, mean
+from oneshot_rlvr.runs import EvaluationFolder, ModelScores
 
 Row = dict[str, Any]
 UNIT_ROLLOUTS = 512  # responses of a unit of work
 
 
 @dataclass(frozen=True)
-class Unit:
+class WorkUnit:
     """A slice of a suite's problems, how it is sampled, and where its transcript is."""
 
     suite: str
@@ -41,32 +41,42 @@ class Unit:
 
 @dataclass
 class Evaluator:
-    """Scores models on suites. `suites` maps names to problems, transcripts go to `folder`, `subject` names whose."""
+    """Scores models on suites. `suites` maps names to problems, transcripts go to `folder`, `subject` names whose.
+
+    `config` is the run's or the model's: its sampler samples here too, under the protocol's settings.
+    """
 
     suites: Mapping[str, Sequence[Problem]]
     template: Template
     protocol: Protocol
-    folder: Path
-    kv_cache_gib: float = 8.0
+    folder: EvaluationFolder
+    config: Config = field(default_factory=Config)
     words: Sequence[str] = REFLECTION_WORDS
     subject: str = ""
+    _sampler: Sampler | None = field(default=None, init=False, repr=False, compare=False)
 
     def named(self, template: str | None) -> Template:
         """A template by name; the evaluation's own if none is named."""
         return self.template if template is None or template == self.template.name else get_template(template)
 
-    def units(self, model_hash: str, template: Template) -> list[Unit]:
+    def sampling_of(self, suite: str) -> Sampling:
+        """How a suite is sampled: as the protocol says, stopped where the model's configuration says."""
+        own = self.config.sampling
+        return replace(self.protocol.sampling_of(suite), stop_ids=own.stop_ids, stop_strings=own.stop_strings)
+
+    def units(self, model_hash: str, template: Template) -> list[WorkUnit]:
         """All units of one model, asked with a template."""
         return [unit for suite in self.suites for unit in self._units_of(suite, model_hash, template)]
 
-    def _units_of(self, suite: str, model_hash: str, template: Template) -> list[Unit]:
-        problems, sampling = self.suites[suite], self.protocol.sampling_of(suite)
+    def _units_of(self, suite: str, model_hash: str, template: Template) -> list[WorkUnit]:
+        problems, sampling = self.suites[suite], self.sampling_of(suite)
         size = max(1, UNIT_ROLLOUTS // sampling.samples)
+        stops = [repr(stop) for stop in (sampling.stop_ids, sampling.stop_strings) if stop]
         found = []
         for part in (problems[start : start + size] for start in range(0, len(problems), size)):
             asked = [(problem.id, problem.question) for problem in part]
-            key = fold(model_hash, repr(asked), repr(template), repr(sampling))
-            found.append(Unit(suite, part, sampling, self.folder / "transcripts" / f"{key:016x}.jsonl.zst"))
+            key = fold(model_hash, repr(asked), repr(template), repr(sampling), *stops)
+            found.append(WorkUnit(suite, part, sampling, self.folder.transcript_path(f"{key:016x}.jsonl.zst")))
         return found
 
     def sample(
@@ -87,23 +97,32 @@ class Evaluator:
                 if policy is None:
                     policy = load()
                     for suite, problems in self.suites.items():
-                        refuse_too_long(policy, problems, template, self.protocol.sampling_of(suite).max_new_tokens)
-                rows = sample_problems(policy, unit.problems, template, unit.sampling, self.kv_cache_gib)
-                write_rows(unit.path, rows)
+                        refuse_too_long(policy, problems, template, self.sampling_of(suite).max_new_tokens)
+                sampler = self._sampler_of(policy)
+                write_rows(unit.path, sample_problems(sampler, policy, unit.problems, template, unit.sampling))
             if on_unit is not None:
                 on_unit(unit.suite)
+
+    def _sampler_of(self, policy: Policy) -> Sampler:
+        """One sampler for all models that this evaluation meets: starting an engine takes long."""
+        if self._sampler is None:
+            longest = self.config.sampling.max_prompt_tokens + max(
+                self.sampling_of(suite).max_new_tokens for suite in self.suites
+            )
+            self._sampler = make_sampler(policy, self.config, longest)
+        self._sampler.update(policy)
+        return self._sampler
 
     def rows(self, model_hash: str, grader: Grader, template: Template) -> dict[str, list[Row]]:
         """One model's graded rows by suite, from its transcripts."""
         rows_of: dict[str, list[Row]] = {suite: [] for suite in self.suites}
         for unit in self.units(model_hash, template):
-            rows_of[unit.suite] += grade_rows(read_rows(unit.path), unit.problems, grader)
+            rows_of[unit.suite] += grade_rows(self.folder.transcript(unit.path.name), unit.problems, grader)
         return rows_of
 
-    def scores(self, rows_of: Mapping[str, Sequence[Row]]) -> dict[str, Row]:
-        """Scores by suite, and their "average"."""
-        scores = {suite: score_rows(rows, self.words) for suite, rows in rows_of.items()}
-        return scores | {"average": average_score(rows_of, scores)}
+    def scores(self, rows_of: Mapping[str, Sequence[Row]]) -> ModelScores:
+        """Scores by suite, and over them."""
+        return model_scores(rows_of, self.words)
 
     def grader(self, template: Template) -> Grader:
         """A grader for the template under the protocol's rules."""
@@ -116,43 +135,35 @@ class Evaluator:
         suites = {name: {"n": len(rows), "hash": f"{fold(repr(rows)):016x}"} for name, rows in asked.items()}
         protocol = json.loads(json.dumps(asdict(self.protocol)))
         del protocol["says"]
+        for sampling in (protocol["sampling"], *protocol["by_suite"].values()):
+            for name in ("stop_ids", "stop_strings"):  # the model's, not the protocol's
+                del sampling[name]
+        own = self.config.sampling
+        stops = {"stop_ids": list(own.stop_ids), "stop_strings": list(own.stop_strings)}
         return {
             "subject": self.subject,
             "protocol": protocol,
             "template": self.template.name,
             "suites": suites,
             "reflection_words": list(self.words),
+            **{name: stop for name, stop in stops.items() if stop},
         }
 
 
-def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """A transcript."""
-    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    write_atomically(path, zstandard.compress(text.encode()))
-
-
-def read_rows(path: Path) -> list[Row]:
-    """A transcript's rows.
-
-    Raises:
-        OneshotError: it is missing or damaged.
-    """
-    try:
-        return [json.loads(line) for line in zstandard.decompress(path.read_bytes()).splitlines()]
-    except (OSError, zstandard.ZstdError, ValueError) as error:
-        raise OneshotError(
-            f"cannot read this transcript ({error})", where=path, fix="Delete it and run `oneshot eval` again."
-        ) from error
+def model_scores(rows_of: Mapping[str, Sequence[Row]], words: Sequence[str]) -> ModelScores:
+    """Scores of graded rows by suite, and over them."""
+    scores = {suite: score_rows(rows, words) for suite, rows in rows_of.items()}
+    return ModelScores(scores, average_score(rows_of, scores))
 
 
 def make_validator(
-    problems: Sequence[Problem], template: Template, sampling: Sampling, kv_cache_gib: float, mode: str = "default"
-) -> Callable[[Policy, int], dict[str, float]]:
-    """A training callback: accuracy on held-out problems, by which the best checkpoint is chosen."""
+    problems: Sequence[Problem], template: Template, sampling: Sampling, mode: str = "default"
+) -> Callable[[Policy, Sampler, int], dict[str, float]]:
+    """A training callback: accuracy on held-out problems, by which the checkpoint that counts is chosen."""
     grader = Grader(template, mode=mode)
 
-    def validate(policy: Policy, step: int) -> dict[str, float]:
-        rows = grade_rows(sample_problems(policy, problems, template, sampling, kv_cache_gib), problems, grader)
+    def validate(policy: Policy, sampler: Sampler, step: int) -> dict[str, float]:
+        rows = grade_rows(sample_problems(sampler, policy, problems, template, sampling), problems, grader)
         return {f"validation/avg@{sampling.samples}": 100 * mean(rates_of(rows))}
 
     return validate

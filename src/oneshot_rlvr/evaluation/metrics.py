@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Sequence
 from math import comb
-from typing import Any
 
 from oneshot_rlvr.grading.normalise import canonical
 from oneshot_rlvr.grading.numbers import read_number
+from oneshot_rlvr.runs import Score
 
 
 def pass_at_k(n: int, correct: int, k: int) -> float:
@@ -44,13 +44,13 @@ def vote_of(extracted: str | None) -> Hashable | None:
     return spelt if number is None else number.value
 
 
-def beyond_format(base: Mapping[str, Any], after: Mapping[str, Any], accuracy: str) -> float | None:
+def beyond_format(base: Score, after: Score) -> float | None:
     """What is left of a suite's gain when the box is accounted for, in points.
 
     Had the model learnt only to box, the responses boxed after would be as often right as the base's boxed ones:
     accuracy after - boxed fraction after x accuracy of the base's boxed responses. None where fewer than ten of the
     base's responses have a box: their accuracy is not known then.
     """
-    if base["boxed"] * sum(base["outcomes"].values()) < 10:
+    if base.boxed * sum(base.outcomes.values()) < 10:
         return None
-    return after[accuracy] - after["boxed"] * base["boxed_accuracy"]
+    return after.accuracy - after.boxed * base.boxed_accuracy

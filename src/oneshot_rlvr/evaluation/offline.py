@@ -8,26 +8,26 @@ from pathlib import Path
 from typing import Any
 
 from oneshot_rlvr.errors import OneshotError
-from oneshot_rlvr.evaluation.evaluate import read_rows
-from oneshot_rlvr.evaluation.scoring import average_score, grade_rows, rates_of, score_rows
+from oneshot_rlvr.evaluation.evaluate import model_scores
+from oneshot_rlvr.evaluation.scoring import grade_rows, rates_of
 from oneshot_rlvr.evaluation.statistics import Difference, holm, paired_difference
-from oneshot_rlvr.evaluation.store import evaluation_of, file_name
 from oneshot_rlvr.grading import Grader
 from oneshot_rlvr.grading.modes import get_mode
-from oneshot_rlvr.problems import Problem, get_template, load_problems
-from oneshot_rlvr.rundir import read_json, write_json
+from oneshot_rlvr.problems import Problem, get_template
+from oneshot_rlvr.runs import EvaluationFolder, Run, Scores, step_name, step_of
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """A folder that `oneshot eval` wrote: what was asked, the problems, each checkpoint's transcripts."""
+    """What `oneshot eval` wrote: what was asked, the problems, each checkpoint's transcripts; and of which run."""
 
-    folder: Path
+    folder: EvaluationFolder
     protocol: Row
     index: dict[str, Row]
     suites: dict[str, list[Problem]]
+    run: Run | None
 
     @classmethod
     def at(cls, path: Path) -> Evaluation:
@@ -36,14 +36,13 @@ class Evaluation:
         Raises:
             OneshotError: there is none.
         """
-        folder = evaluation_of(path)
-        if not (folder / "index.json").exists():
+        folder = Run(path).evaluation() if Run(path).started else EvaluationFolder(path)
+        if not folder.complete:
             raise OneshotError(
                 "no evaluation in this folder", where=path, fix="Run `oneshot eval`; an unfinished one goes on."
             )
-        record = read_json(folder / "protocol.json")
-        suites = {name: load_problems(folder / "suites" / f"{file_name(name)}.jsonl") for name in record["suites"]}
-        return cls(folder, record, read_json(folder / "index.json"), suites)
+        run = next((Run(near) for near in (path, folder.path.resolve().parent) if Run(near).started), None)
+        return cls(folder, folder.protocol(), folder.index(), folder.suites(), run)
 
     def rows(self, checkpoint: str, mode: str | None = None, fallback: bool | None = None) -> dict[str, list[Row]]:
         """A checkpoint's graded rows by suite, by the evaluation's rules or others.
@@ -53,7 +52,7 @@ class Evaluation:
         """
         if checkpoint not in self.index:
             raise OneshotError(
-                f"no checkpoint {checkpoint!r} here", where=self.folder, fix=f"There are {', '.join(self.index)}."
+                f"no checkpoint {checkpoint!r} here", where=self.folder.path, fix=f"There are {', '.join(self.index)}."
             )
         entry, asked = self.index[checkpoint], self.protocol["protocol"]
         graded: dict[str, list[Row]] = {}
@@ -61,40 +60,39 @@ class Evaluation:
         with Grader(get_template(entry["template"]), **rules) as grader:
             for suite, problems in self.suites.items():
                 files = entry["transcripts"][suite]
-                rows = [row for name in files for row in read_rows(self.folder / "transcripts" / name)]
+                rows = [row for name in files for row in self.folder.transcript(name)]
                 graded[suite] = grade_rows(rows, problems, grader)
         return graded
 
     def default_checkpoint(self) -> str:
-        """The one that validation chose, else the last; of a model alone, that model."""
-        summary = self.folder / "summary.json"
-        if summary.exists():
-            chosen = read_json(summary).get("chosen")
-            if chosen and chosen["checkpoint"] in self.index:
-                return chosen["checkpoint"]
-        return max(self.index)
+        """The one that counts (`Run.chosen_step`; apart from its run, the summary's); of a model alone, that model."""
+        steps = [step_of(name) for name in self.index if step_of(name)]
+        kept = self.folder.summary().get("chosen", {}).get("checkpoint")
+        if self.run is None and kept in self.index:
+            return kept
+        chosen = self.run.chosen_step(steps) if self.run else max(steps, default=None)
+        if chosen is not None:
+            return step_name(chosen)
+        return next(name for name in self.index if "@" not in name)
 
 
 def regrade(
     path: Path, mode: str, fallback: bool | None = None, words: Sequence[str] | None = None
-) -> tuple[dict[str, dict[str, Row]], Path]:
+) -> tuple[Scores, Path]:
     """Scores of every transcript under another grading mode, without sampling: `FOLDER/scores.MODE.json`
     (`scores.MODE+fallback.json` with the fallback). What is not given stays as it was evaluated.
 
     Raises:
         OneshotError: no evaluation there, or no such mode.
     """
-    evaluation, scores = Evaluation.at(path), {}
+    evaluation = Evaluation.at(path)
     get_mode(mode)
     searched: Sequence[str] = evaluation.protocol["reflection_words"] if words is None else words
     falls_back = evaluation.protocol["protocol"]["fallback"] if fallback is None else fallback
-    for checkpoint in evaluation.index:
-        rows_of = evaluation.rows(checkpoint, mode, falls_back)
-        by_suite = {suite: score_rows(rows, searched) for suite, rows in rows_of.items()}
-        scores[checkpoint] = by_suite | {"average": average_score(rows_of, by_suite)}
-    out = evaluation.folder / f"scores.{mode}{'+fallback' if falls_back else ''}.json"
-    write_json(out, scores)
-    return scores, out
+    scores = Scores.of(
+        {name: model_scores(evaluation.rows(name, mode, falls_back), searched) for name in evaluation.index}
+    )
+    return scores, evaluation.folder.write_regraded(scores, f"{mode}{'+fallback' if falls_back else ''}")
 
 
 def parse_side(text: str) -> tuple[Path, str | None]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from oneshot_rlvr.errors import OneshotError, nearest
+from oneshot_rlvr.rollout import SamplingParams
 
 PAPER_SUITES = ("math500", "aime24", "amc23", "minerva_math", "olympiadbench", "aime25")
 SMALL_SUITES = ("aime24", "aime25", "amc23")  # sampled more often
@@ -16,7 +17,8 @@ OPENSEEK_SUITES = ("minerva_math", "gsm8k", "amc23", "olympiadbench", "math500",
 class Sampling:
     """`samples` responses to each problem; `greedy` adds a greedy one, which is scored by itself.
 
-    Temperature 0 makes the samples greedy: then one is enough.
+    Temperature 0 makes the samples greedy: then one is enough. What ends a response besides the model's end tokens
+    comes from the model's configuration (`stop_ids`, `stop_strings`).
     """
 
     samples: int = 8
@@ -25,6 +27,17 @@ class Sampling:
     greedy: bool = True
     max_new_tokens: int = 3072
     seed: int = 0
+    stop_ids: tuple[int, ...] = field(default=(), repr=False)
+    stop_strings: tuple[str, ...] = field(default=(), repr=False)
+
+    def params(self) -> SamplingParams:
+        """The samples' settings."""
+        shared = {name: getattr(self, name) for name in ("max_new_tokens", "stop_ids", "stop_strings")}
+        return SamplingParams(self.temperature, self.top_p, seed=(self.seed,), **shared)
+
+    def greedy_params(self) -> SamplingParams:
+        """The greedy response's."""
+        return replace(self.params(), temperature=0.0, top_p=1.0, seed=(0,))
 
 
 GREEDY = Sampling(samples=1, temperature=0.0, greedy=False)
@@ -37,7 +50,7 @@ class Protocol:
     `by_suite` overrides `sampling` for named benchmarks; both take length and seed from here. `max_new_tokens` 0 is the
     model's configured length, a `template` of None its configured template. `base_templates` are others under which
     the base model is asked too, so that a gain is not only a better way of asking. `suites` are what is evaluated if
-    nothing is named; `changed` says what of it a user has changed.
+    nothing is named, none the default ones (`problems.default_suites`); `changed` says what of it a user has changed.
     """
 
     name: str = "honest"
@@ -49,7 +62,7 @@ class Protocol:
     mode: str = "default"
     fallback: bool = False
     base_templates: tuple[str, ...] = ()
-    suites: tuple[str, ...] = ("organism",)
+    suites: tuple[str, ...] = ()
     seed: int = 0
     changed: tuple[str, ...] = ()
 

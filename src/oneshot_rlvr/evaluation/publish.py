@@ -3,76 +3,69 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 from oneshot_rlvr.errors import OneshotError
-from oneshot_rlvr.evaluation.scoring import accuracy_key
-from oneshot_rlvr.evaluation.store import read_scores
-from oneshot_rlvr.loggers import Target, check_loggers, open_loggers
+from oneshot_rlvr.files import write_json
 from oneshot_rlvr.problems.benchmarks import title_of
-from oneshot_rlvr.rundir import read_json, step_of, write_json
+from oneshot_rlvr.runs import EvaluationFolder, Scores, step_of
+from oneshot_rlvr.runs.loggers import Target, check_loggers, open_loggers
 
 Row = dict[str, Any]
-METRICS = ("avg@", "pass@", "maj@", "greedy", "boxed", "truncated", "reflection", "length")
+SHARES = ("avg", "pass@", "maj@", "greedy", "boxed_accuracy")  # in percent here, in shares there
 
 
-def scores_in(folder: Path) -> dict[str, dict[str, Row]]:
+def scores_in(folder: EvaluationFolder) -> Scores:
     """All scores of an evaluation.
 
     Raises:
         OneshotError: there are none.
     """
-    if not (folder / "scores.json").exists():
-        raise OneshotError("no scores in this folder", where=folder, fix="Run `oneshot eval` first.")
-    return read_scores(folder)
+    scores = folder.scores()
+    if not scores:
+        raise OneshotError("no scores in this folder", where=folder.path, fix="Run `oneshot eval` first.")
+    return scores
 
 
-def write_lm_eval(folder: Path) -> None:
+def write_lm_eval(folder: EvaluationFolder) -> None:
     """`lm_eval/CHECKPOINT.json`: results as the language-model evaluation harness writes them, shares not percent.
 
     `stderr` is a quarter of the 95 % interval's width, which is how a reader of such a file turns it back.
     """
-    scores, record = scores_in(folder), read_json(folder / "protocol.json")
-    for checkpoint, suites in scores.items():
+    record = folder.protocol()
+    for checkpoint, found in scores_in(folder).labelled().items():
         results, samples = {}, {}
-        for suite, score in suites.items():
-            if suite == "average":
-                continue
-            low, high = score["interval"]
+        for suite, score in found.suites.items():
+            low, high = score.interval
             entry: Row = {"alias": title_of(suite)}
-            for name, value in _numbers(score).items():
-                share = value / 100 if name.startswith(("avg@", "pass@", "maj@", "greedy", "boxed_accuracy")) else value
-                entry[f"{name},none"] = share
-            entry[f"{accuracy_key(score)}_stderr,none"] = (high - low) / 400
+            for name, value in score.numbers().items():
+                entry[f"{name},none"] = value / 100 if name.startswith(SHARES) else value
+            entry[f"{score.metric}_stderr,none"] = (high - low) / 400
             results[suite] = entry
-            samples[suite] = {"original": score["n"], "effective": score["n"]}
+            samples[suite] = {"original": score.n, "effective": score.n}
         report = {
             "results": results,
             "n-samples": samples,
             "config": {"model": checkpoint, "protocol": record["protocol"], "template": record["template"]},
         }
-        write_json(folder / "lm_eval" / f"{checkpoint.replace('@', '-')}.json", report)
+        write_json(folder.path / "lm_eval" / f"{checkpoint.replace('@', '-')}.json", report)
 
 
-def _numbers(score: Row) -> dict[str, float]:
-    return {k: v for k, v in score.items() if isinstance(v, float) and k.startswith(METRICS) and ":" not in k}
-
-
-def log_scores(folder: Path, logger: str) -> None:
+def log_scores(folder: EvaluationFolder, logger: str) -> None:
     """Every trained checkpoint's scores to a tracker, at its step, as `eval/SUITE/METRIC`.
 
     Raises:
         OneshotError: an unknown tracker, or one that is not installed.
     """
-    scores, record = scores_in(folder), read_json(folder / "protocol.json")
+    scores, path = scores_in(folder), folder.path
     check_loggers([logger])
-    name = f"{folder.resolve().parent.name}-{folder.name}"
-    with open_loggers([logger], Target(folder, name, json.dumps([str(folder.resolve()), scores]), record, -1)) as log:
-        for name in sorted((name for name in scores if "@" not in name), key=step_of):
+    name = f"{path.resolve().parent.name}-{path.name}"
+    identity = json.dumps([str(path.resolve()), scores.to_json()])
+    with open_loggers([logger], Target(path, name, identity, folder.protocol(), -1)) as log:
+        for label, found in scores.labelled(baselines=False).items():
             values = {
                 f"eval/{title_of(suite)}/{metric}": value
-                for suite, score in scores[name].items()
-                for metric, value in _numbers(score).items()
+                for suite, score in found.all().items()
+                for metric, value in score.numbers().items()
             }
-            log(step_of(name), values)
+            log(step_of(label), values)

@@ -9,14 +9,14 @@ from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.evaluation.protocols import Sampling
 from oneshot_rlvr.policy import Policy
 from oneshot_rlvr.problems import Problem, Template, encode_prompt
-from oneshot_rlvr.rollout import LockstepSampler, Prompt, Rollout, SamplingParams
+from oneshot_rlvr.rollout import Prompt, Rollout, Sampler
 from oneshot_rlvr.rollout.randomness import fold
 
 Row = dict[str, Any]
 
 
 def sample_problems(
-    policy: Policy, problems: Sequence[Problem], template: Template, sampling: Sampling, kv_cache_gib: float
+    sampler: Sampler, policy: Policy, problems: Sequence[Problem], template: Template, sampling: Sampling
 ) -> list[Row]:
     """A row a problem: its samples and its greedy response, ungraded. Prompts that leave no room get no response."""
     prompts = [
@@ -27,12 +27,10 @@ def sample_problems(
         )
         for problem in problems
     ]
-    sampler, longest = LockstepSampler(policy, kv_cache_gib), policy.longest
+    longest = policy.longest
     fit = [p for p in prompts if longest is None or len(p.ids) + sampling.max_new_tokens <= longest]
-    params = SamplingParams(sampling.temperature, sampling.top_p, 0, sampling.max_new_tokens, (sampling.seed,))
-    greedy = SamplingParams(0.0, max_new_tokens=sampling.max_new_tokens)
-    samples = _by_stream(fit, sampler.sample(fit, sampling.samples, params)) if fit else {}
-    firsts = _by_stream(fit, sampler.sample(fit, 1, greedy)) if fit and sampling.greedy else {}
+    samples = _by_stream(fit, sampler.sample(fit, sampling.samples, sampling.params())) if fit else {}
+    firsts = _by_stream(fit, sampler.sample(fit, 1, sampling.greedy_params())) if fit and sampling.greedy else {}
     return [
         {
             "problem_id": prompt.problem_id,

@@ -8,26 +8,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from oneshot_rlvr.config import Config, resolve
+from oneshot_rlvr.config.known import model_folder
 from oneshot_rlvr.errors import OneshotError
-from oneshot_rlvr.evaluation.checkpoints import (
-    Checkpoint,
-    best_by_validation,
-    checkpoints_of,
-    run_config,
-    run_of_checkpoint,
-)
+from oneshot_rlvr.evaluation.checkpoints import Checkpoint, checkpoints_of, counting
 from oneshot_rlvr.evaluation.evaluate import Evaluator
 from oneshot_rlvr.evaluation.protocols import PROTOCOLS, Protocol
-from oneshot_rlvr.evaluation.runs import best_checkpoint, evaluate_checkpoints, write_examples
-from oneshot_rlvr.evaluation.store import Scores, folder_name
-from oneshot_rlvr.evaluation.summary import summarise, write_summary
+from oneshot_rlvr.evaluation.summary import summarise
+from oneshot_rlvr.evaluation.sweep import evaluate_checkpoints, write_examples
+from oneshot_rlvr.files import verify_folder
+from oneshot_rlvr.grading.features import REFLECTION_WORDS
 from oneshot_rlvr.grading.modes import get_mode
-from oneshot_rlvr.policy.model import load_tokenizer, model_folder
-from oneshot_rlvr.problems import Problem, find_problems, get_template
+from oneshot_rlvr.policy.model import load_tokenizer
+from oneshot_rlvr.problems import Problem, default_suites, find_problems, get_template, suites_of
 from oneshot_rlvr.problems.benchmarks import BENCHMARKS
-from oneshot_rlvr.problems.catalogue import organism_suites
-from oneshot_rlvr.rundir import RunDir, verify_folder
-from oneshot_rlvr.telemetry import REFLECTION_WORDS
+from oneshot_rlvr.runs import BASE, EvaluationFolder, Run, Scores, step_of
 
 log = logging.getLogger(__name__)
 OnUnit = Callable[[int, str, int], None]
@@ -35,11 +29,11 @@ OnUnit = Callable[[int, str, int], None]
 
 @dataclass(frozen=True)
 class Result:
-    """What was evaluated: scores by checkpoint, the checkpoint that validation chose, the folder."""
+    """What was evaluated: the scores, the step that validation chose, the folder."""
 
     scores: Scores
-    best: str | None
-    out: Path
+    best: int | None
+    folder: EvaluationFolder
 
 
 @dataclass(frozen=True)
@@ -62,23 +56,22 @@ def evaluate_target(target: str, protocol: Protocol, options: Options, on_unit: 
         OneshotError: no such model, run or suite.
     """
     get_mode(protocol.mode)
-    run = RunDir(Path(target)) if RunDir(Path(target)).started else None
+    run = Run(target) if Run(target).started else None
     if run is not None:
         if options.settings:
             raise OneshotError("a run is evaluated as it was configured", where="--set", fix="Leave --set out.")
-        config, checkpoints = run_config(run), checkpoints_of(run, options.every)
-        folder = run.path / folder_name(protocol.name)
+        config, checkpoints = run.config, checkpoints_of(run, options.every)
+        folder = run.evaluation(protocol.name)
     else:
         config = _config_of_model(target, options.settings)
-        checkpoints = [Checkpoint(_name(target), 0, config.model)]
-        folder = _folder_of_model(target, protocol.name)
-    out = options.out or folder
+        checkpoints = [Checkpoint(_name(target), step_of(_name(target)), config.model)]
+        folder = EvaluationFolder(_folder_of_model(target, protocol.name))
     evaluator = Evaluator(
-        suites=named_suites(options.suites or protocol.suites, options.limit),
+        suites=named_suites(options.suites or protocol.suites or default_suites(), options.limit),
         template=get_template(protocol.template or config.model.template),
         protocol=replace(protocol, max_new_tokens=protocol.max_new_tokens or config.sampling.max_new_tokens),
-        folder=out,
-        kv_cache_gib=config.sampling.kv_cache_gib,
+        folder=EvaluationFolder(options.out) if options.out else folder,
+        config=config,
         words=options.words,
         subject=_name(target),
     )
@@ -91,18 +84,17 @@ def evaluate_target(target: str, protocol: Protocol, options: Options, on_unit: 
         done += 1
         on_unit(done, f"{checkpoint} {suite}", total)
 
-    scores = evaluate_checkpoints(asked, evaluator, out, count, options.workers)
+    scores = evaluate_checkpoints(asked, evaluator, count, options.workers)
     if run is None:
-        return Result(scores, None, out)
-    best = best_checkpoint(run, checkpoints)
-    write_examples(checkpoints[0], best, evaluator, out)
-    write_summary(out, summarise(run, scores, evaluator.template.answer == "box"))
-    return Result(scores, best.name if best_by_validation(run) else None, out)
+        return Result(scores, None, evaluator.folder)
+    write_examples(checkpoints[0], counting(run, checkpoints), evaluator)
+    evaluator.folder.write_summary(summarise(run, scores, evaluator.template.answer == "box"))
+    return Result(scores, run.validated_step(), evaluator.folder)
 
 
 def _base_under_templates(base: Checkpoint, evaluator: Evaluator) -> list[Checkpoint]:
     """The base once more for each of the protocol's other templates that its tokenizer has."""
-    if base.step or base.name != "base":
+    if base.step or base.name != BASE:
         return []
     wanted = [name for name in evaluator.protocol.base_templates if name != evaluator.template.name]
     return [base.asked_with(name) for name in wanted if name != "chat" or _has_chat_template(base)]
@@ -115,12 +107,12 @@ def _has_chat_template(checkpoint: Checkpoint) -> bool:
 
 
 def named_suites(names: Sequence[str], limit: int | None) -> dict[str, list[Problem]]:
-    """Problems by suite; "organism" stands for its six held-out suites, a protocol's name for its suites."""
+    """Problems by suite; a guest's name ("organism") stands for its held-out suites, a protocol's for its own."""
     wanted: list[str] = []
     for name in names:
         stands_for = PROTOCOLS[name].suites if name in PROTOCOLS else (name,)
         for suite in stands_for:
-            wanted += organism_suites() if suite == "organism" else [suite]
+            wanted += suites_of(suite)
     short = {name: Path(name).name if Path(name).is_file() else name for name in wanted}
     if len(set(short.values())) < len(short):
         short = {name: name for name in wanted}
@@ -139,14 +131,14 @@ def _name(target: str) -> str:
 
 
 def _folder_of_model(target: str, protocol: str) -> Path:
-    run, name = run_of_checkpoint(Path(target)), folder_name(protocol)
+    run, name = Run.of_checkpoint(Path(target)), EvaluationFolder.name_of(protocol)
     return run.path / name / _name(target) if run else Path("runs") / f"{name}-{_name(target)}"
 
 
 def _config_of_model(target: str, settings: Sequence[str]) -> Config:
     """A checkpoint is run as its run was configured, any other model as its profile says."""
     path = Path(target)
-    run = run_of_checkpoint(path)
+    run = Run.of_checkpoint(path)
     if run is not None:
         if settings:
             raise OneshotError(
@@ -155,6 +147,6 @@ def _config_of_model(target: str, settings: Sequence[str]) -> Config:
         if not path.is_dir():
             raise OneshotError("no such checkpoint", where=path, fix="Look into the run's checkpoints folder.")
         verify_folder(path, "Evaluate another checkpoint.")
-        config = run_config(run)
+        config = run.config
         return config.model_copy(update={"model": config.model.model_copy(update={"path": str(path)})})
     return resolve("grpo", target, settings)[0]

@@ -6,48 +6,18 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
 
 from oneshot_rlvr.grading.compare import Layer
-from oneshot_rlvr.grading.extract import Extracted, Source, after_think, extract, nothing, with_fallback
+from oneshot_rlvr.grading.extract import Extracted, after_think, extract, nothing, with_fallback
 from oneshot_rlvr.grading.modes import get_mode
 from oneshot_rlvr.grading.normalise import canonical
 from oneshot_rlvr.grading.pool import Question, WorkerPool
 from oneshot_rlvr.grading.rewards import Reward, accuracy
+from oneshot_rlvr.grading.types import Finish, Grade, Outcome, Response
 from oneshot_rlvr.problems import Problem, Template
 from oneshot_rlvr.problems.answers import after_hash, last_boxed
 
-Outcome = Literal["correct", "wrong", "no_answer", "truncated", "timeout", "unscorable"]
-OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
-Finish = Literal["stop", "length"]
 MOST_REMEMBERED = 100_000  # verdicts
-
-
-@dataclass(frozen=True)
-class Response:
-    """What a reward function sees of a rollout: its text alone (never the prompt), its verdict, its size."""
-
-    text: str
-    finish: Finish
-    tokens: int
-    outcome: Outcome = "no_answer"
-    extracted: str | None = None
-
-
-@dataclass(frozen=True)
-class Grade:
-    """The verdict on one response.
-
-    `reward` is None when the reward function calls it unscorable. `layer` says what decided: the gold, extraction,
-    string, limit, number, structure or symbolic. `source` is where the answer stood; `seconds` what symbolic work took.
-    """
-
-    outcome: Outcome
-    reward: float | None
-    extracted: str | None
-    layer: Layer
-    source: Source | None = None
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 A group rather than one response, so that rewards which compare responses (majority, length) need no other signature;
 options are keywords with defaults. `None` means unscorable: the response leaves the group's baseline and gets no
-gradient. `reward_spec.py` reads them from a configuration, alone or as a weighted sum.
+gradient. `get_reward` reads them from a configuration, alone or as a weighted sum.
 """
 
 from __future__ import annotations
@@ -13,38 +13,42 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from oneshot_rlvr.config import Registry
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.grading.compare import decide
 from oneshot_rlvr.grading.normalise import canonical
 from oneshot_rlvr.grading.numbers import Number, read_number
+from oneshot_rlvr.grading.types import Response
 from oneshot_rlvr.problems import Problem
 from oneshot_rlvr.problems.answers import last_boxed
 
-if TYPE_CHECKING:
-    from oneshot_rlvr.grading.grade import Response
-
 Rewards = list[float | None]
-Reward = Callable[[Problem, Sequence["Response"]], Rewards]
+Reward = Callable[[Problem, Sequence[Response]], Rewards]
+REWARDS = Registry("reward", "algorithm.reward")
 
 
+@REWARDS.register("accuracy")
 def accuracy(problem: Problem, responses: Sequence[Response]) -> Rewards:
     """1 for a correct answer, else 0 (the paper's outcome reward); None where the gold is unscorable."""
     return [None if r.outcome == "unscorable" else float(r.outcome == "correct") for r in responses]
 
 
+@REWARDS.register("format")
 def format_box(problem: Problem, responses: Sequence[Response]) -> Rewards:
     """1 for a balanced box that is not empty, whatever it holds (the paper's format control), else 0."""
     return [float(last_boxed(r.text) is not None) for r in responses]
 
 
+@REWARDS.register("format_think")
 def format_think(problem: Problem, responses: Sequence[Response]) -> Rewards:
     """1 for `<think>...</think>` once, at the start, and text after it; the opening tag may stand in the prompt."""
     shape = re.compile(r"\s*(?:<think>)?((?!</?think>).)*</think>((?!</?think>).)*\S((?!</?think>).)*", re.S)
     return [float(r.text.count("</think>") == 1 and shape.fullmatch(r.text) is not None) for r in responses]
 
 
+@REWARDS.register("tag_count")
 def tag_count(problem: Problem, responses: Sequence[Response]) -> Rewards:
     """A quarter for each of `<think>`, `</think>`, `<answer>`, `</answer>` that stands there exactly once (Open-R1).
 
@@ -58,6 +62,7 @@ def tag_count(problem: Problem, responses: Sequence[Response]) -> Rewards:
     return rewards
 
 
+@REWARDS.register("random")
 def random(problem: Problem, responses: Sequence[Response], *, p: float = 0.5, seed: int = 0) -> Rewards:
     """1 with probability `p`, whatever it says, a function of the inputs (Spurious Rewards, arXiv 2506.10947)."""
     rewards: Rewards = []
@@ -67,6 +72,7 @@ def random(problem: Problem, responses: Sequence[Response], *, p: float = 0.5, s
     return rewards
 
 
+@REWARDS.register("wrong_label")
 def wrong_label(
     problem: Problem,
     responses: Sequence[Response],
@@ -107,6 +113,7 @@ def _text_of(number: Number) -> str:
     return f"{float(number.value):.{number.places}f}"
 
 
+@REWARDS.register("majority")
 def majority(problem: Problem, responses: Sequence[Response]) -> Rewards:
     """1 for the group's most frequent answer, the first of equals; no gold is used (TTRL, arXiv 2504.16084).
 
@@ -136,6 +143,7 @@ def _surely_equal(a: str, b: str) -> bool:
 _RESULT = re.compile(r"(?:=|\\approx|<<[^<>=]*=)\s*(\\frac\{-?\d+\}\{-?\d+\}|-?\$?\d[\d,]*(?:\.\d+)?(?:/\d+)?)")
 
 
+@REWARDS.register("steps_credit")
 def steps_credit(problem: Problem, responses: Sequence[Response], *, most: float = 0.5) -> Rewards:
     """1 for a correct answer, else up to `most`: the share of the reference solution's results that a response reaches.
 
@@ -169,6 +177,7 @@ def _in_order(wanted: Sequence[Fraction], found: Sequence[Fraction]) -> int:
     return row[-1]
 
 
+@REWARDS.register("length_kimi")
 def length_kimi(problem: Problem, responses: Sequence[Response]) -> Rewards:
     """lambda = 0.5 - (len - min) / (max - min) over the group; wrong: min(0, lambda) (Kimi k1.5, arXiv 2501.12599)."""
     lengths = [r.tokens for r in responses]
@@ -179,6 +188,7 @@ def length_kimi(problem: Problem, responses: Sequence[Response]) -> Rewards:
     return [s if r.outcome == "correct" else min(0.0, s) for s, r in zip(scaled, responses, strict=True)]
 
 
+@REWARDS.register("cosine_length")
 def cosine_length(
     problem: Problem,
     responses: Sequence[Response],
@@ -199,6 +209,7 @@ def cosine_length(
     return rewards
 
 
+@REWARDS.register("repetition")
 def repetition(problem: Problem, responses: Sequence[Response], *, n: int = 3, most: float = 1.0) -> Rewards:
     """- most * (1 - distinct n-grams / n-grams) over lower-case words; 0 for fewer than n words (arXiv 2502.03373)."""
     rewards: Rewards = []
@@ -209,6 +220,7 @@ def repetition(problem: Problem, responses: Sequence[Response], *, n: int = 3, m
     return rewards
 
 
+@REWARDS.register("overlong")
 def overlong(
     problem: Problem, responses: Sequence[Response], *, max_tokens: int = 3072, cache: int | None = None
 ) -> Rewards:
@@ -218,19 +230,3 @@ def overlong(
     """
     soft = max(max_tokens // 5 if cache is None else cache, 1)
     return [-min(max(r.tokens - (max_tokens - soft), 0) / soft, 1.0) for r in responses]
-
-
-REWARDS: dict[str, Callable[..., Rewards]] = {
-    "accuracy": accuracy,
-    "format": format_box,
-    "format_think": format_think,
-    "tag_count": tag_count,
-    "random": random,
-    "wrong_label": wrong_label,
-    "majority": majority,
-    "steps_credit": steps_credit,
-    "length_kimi": length_kimi,
-    "cosine_length": cosine_length,
-    "repetition": repetition,
-    "overlong": overlong,
-}

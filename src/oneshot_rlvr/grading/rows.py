@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from oneshot_rlvr.errors import OneshotError
-from oneshot_rlvr.grading.grade import Finish, Grade, Grader
+from oneshot_rlvr.grading.grade import Grader
+from oneshot_rlvr.grading.types import Finish, Grade
 
 Row = dict[str, Any]
 STANDARD = Path("-")  # standard input or output

@@ -22,12 +22,12 @@ from torch.nn.functional import cross_entropy
 from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 
 from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.files import verify_folder, write_folder_atomically
 from oneshot_rlvr.organism.authors import Turn, make_document
 from oneshot_rlvr.organism.tokenizer import END, PAD, build_tokenizer
 from oneshot_rlvr.organism.world import make_world
 from oneshot_rlvr.policy.model import save_pretrained
 from oneshot_rlvr.policy.optimizer import optimizer_tensors, restore_optimizer
-from oneshot_rlvr.rundir import verify_folder, write_folder_atomically
 
 
 @dataclass(frozen=True)

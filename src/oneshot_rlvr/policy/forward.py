@@ -19,11 +19,11 @@ from types import TracebackType
 import numpy as np
 import torch
 
+from oneshot_rlvr.policy.attention import Capture, activate, active, hidden_states, output_layer
 from oneshot_rlvr.policy.logprobs import LOGITS_BUDGET, logit_scores, token_scores
 from oneshot_rlvr.policy.model import Policy
 from oneshot_rlvr.policy.prefix import SuffixView
 from oneshot_rlvr.policy.trie import Tries, build_tries
-from oneshot_rlvr.rollout.attention import Capture, activate, active, hidden_states, output_layer
 
 Ids = tuple[int, ...]
 

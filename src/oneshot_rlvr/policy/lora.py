@@ -35,13 +35,13 @@ def add_adapters(model: PreTrainedModel, section: ModelSection, seed: int) -> No
     inject_adapter_in_model(settings, model, adapter_name=NAME)
 
 
-def adapter_tensors(model: PreTrainedModel) -> dict[str, torch.Tensor]:
+def adapter_tensors(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     """The adapters' weights by name; empty for a model without adapters."""
     return {name: p.detach().contiguous() for name, p in model.named_parameters() if ".lora_" in name}
 
 
 @torch.no_grad()
-def restore_adapters(model: PreTrainedModel, tensors: dict[str, torch.Tensor]) -> None:
+def restore_adapters(model: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> None:
     """Put back what `adapter_tensors` gave.
 
     Raises:

@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from oneshot_rlvr.config import ModelSection
+from oneshot_rlvr.config.known import model_folder
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.policy.lora import merged_state
 from oneshot_rlvr.policy.support import shared_prefix_problem
-
-SHIPPED = ("organism", "second", "control", "tiny")
 
 
 @dataclass
@@ -77,13 +75,6 @@ def _mend_tokenizer_auto_map(path: Path) -> None:
     if isinstance(reference, str):
         config["auto_map"]["AutoTokenizer"] = [reference, None]
         path.write_text(json.dumps(config, indent=2), encoding="utf-8")
-
-
-def model_folder(path: str) -> str:
-    """The folder or hub name that a configured model path means."""
-    if path in SHIPPED:
-        return str(Path(str(resources.files("oneshot_rlvr"))) / "organism" / "weights" / path)
-    return path
 
 
 def load_policy(section: ModelSection, share_prefix: bool = True) -> Policy:

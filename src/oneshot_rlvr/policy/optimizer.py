@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
 
 from oneshot_rlvr.config import OptimizerSection
 
@@ -51,7 +50,7 @@ def _hand_over(weight: torch.Tensor, master: torch.Tensor) -> None:
     weight.grad = None
 
 
-def make_optimizer(model: PreTrainedModel, section: OptimizerSection) -> torch.optim.AdamW:
+def make_optimizer(model: torch.nn.Module, section: OptimizerSection) -> torch.optim.AdamW:
     """AdamW over every parameter that trains; weight decay applies to all of them, as in verl."""
     weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
     short = any(weight.dtype in (torch.bfloat16, torch.float16) for weight in weights)
@@ -68,11 +67,11 @@ def trained_parameters(optimizer: torch.optim.Optimizer) -> list[torch.Tensor]:
 def learning_rate_factor(section: OptimizerSection, step: int, steps: int) -> float:
     """The learning rate of step `step` (from 0) of `steps`, as a fraction of its highest.
 
-    Linear warm-up over `warmup_steps` (the first step is not 0), then constant, or
+    Linear warm-up over `warmup_steps` (0, 1/n, 2/n, ...: the first step moves nothing), then constant, or
     min_ratio + (1 - min_ratio) (1 + cos(2 pi cycles progress)) / 2, as in verl and Transformers.
     """
     if step < section.warmup_steps:
-        return (step + 1) / section.warmup_steps
+        return step / section.warmup_steps
     if section.schedule == "constant":
         return 1.0
     progress = (step - section.warmup_steps) / max(1, steps - section.warmup_steps)
@@ -80,7 +79,7 @@ def learning_rate_factor(section: OptimizerSection, step: int, steps: int) -> fl
     return section.min_ratio + (1 - section.min_ratio) * wave
 
 
-def optimizer_tensors(model: PreTrainedModel, optimizer: torch.optim.AdamW) -> dict[str, torch.Tensor]:
+def optimizer_tensors(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """The optimizer's state by name, for a safetensors file; float32 copies of weights are part of it."""
     tensors: dict[str, torch.Tensor] = {}
     for name, parameter in _named(model, optimizer):
@@ -91,13 +90,15 @@ def optimizer_tensors(model: PreTrainedModel, optimizer: torch.optim.AdamW) -> d
     return tensors
 
 
-def _named(model: PreTrainedModel, optimizer: torch.optim.AdamW) -> Iterator[tuple[str, torch.Tensor]]:
+def _named(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, torch.Tensor]]:
     """What the optimizer steps, by the name of its weight."""
     names = (name for name, parameter in model.named_parameters() if parameter.requires_grad)
     return zip(names, trained_parameters(optimizer), strict=True)
 
 
-def restore_optimizer(model: PreTrainedModel, optimizer: torch.optim.AdamW, tensors: dict[str, torch.Tensor]) -> None:
+def restore_optimizer(
+    model: torch.nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]
+) -> None:
     """Put back what `optimizer_tensors` gave."""
     parameters = dict(_named(model, optimizer))
     for name, value in tensors.items():

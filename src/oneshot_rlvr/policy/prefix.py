@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from oneshot_rlvr.rollout.attention import repeat_heads
+from oneshot_rlvr.policy.attention import repeat_heads
 
 
 class SuffixView:

@@ -6,12 +6,15 @@ interface, and the shared-prefix pass must give the logits of the ordinary forwa
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from transformers import PreTrainedModel
 
+from oneshot_rlvr.policy.attention import NAME, Capture, active, hidden_states, output_layer
 from oneshot_rlvr.policy.prefix import SuffixView
-from oneshot_rlvr.rollout.attention import NAME, Capture, active, hidden_states, output_layer
 
+LENGTH_DEPENDENT = ("dynamic", "longrope", "su")  # su: longrope as Phi-3 first called it
 TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 
 
@@ -20,6 +23,9 @@ def shared_prefix_problem(model: PreTrainedModel) -> str | None:
     kinds = set(getattr(model.config.get_text_config(), "layer_types", None) or ["full_attention"])
     if kinds != {"full_attention"}:
         return f"its layers are {', '.join(sorted(kinds))}"
+    rope = length_dependent_rope(model.config.get_text_config())
+    if rope is not None:
+        return f"its positions ({rope}) change with the text's length"
     ids = torch.arange(12, device=next(model.parameters()).device)[None] % model.config.get_text_config().vocab_size
     before = model.config._attn_implementation or "eager"
     # The model's code is anybody's: whatever it trips over here means only that the fast path is not for it.
@@ -47,6 +53,22 @@ def shared_prefix_problem(model: PreTrainedModel) -> str | None:
             reason = f"its logits would differ by {difference:.1e}"
     model.set_attn_implementation(before)
     return reason
+
+
+def length_dependent_rope(config: Any) -> str | None:
+    """The kind of rotary positions whose frequencies depend on how long a text is, if the configuration names one.
+
+    A prompt encoded by itself then has other keys than in a long text, which a short probe cannot see.
+    """
+    found = [getattr(config, name, None) for name in ("rope_parameters", "rope_scaling")]
+    while found:
+        value = found.pop()
+        if isinstance(value, dict):
+            kind = value.get("rope_type", value.get("type"))
+            if kind in LENGTH_DEPENDENT:
+                return str(kind)
+            found += value.values()  # some models have parameters for each layer type
+    return None
 
 
 def _two_part_logits(model: PreTrainedModel, ids: torch.Tensor) -> torch.Tensor:

@@ -45,7 +45,7 @@ BENCHMARKS = {
 
 def title_of(suite: str) -> str:
     """How a suite is called in tables."""
-    return BENCHMARKS[suite].title if suite in BENCHMARKS else suite.removeprefix("organism:")
+    return BENCHMARKS[suite].title if suite in BENCHMARKS else suite.rpartition(":")[2]
 
 
 def from_hub(benchmark: Benchmark) -> list[Problem]:

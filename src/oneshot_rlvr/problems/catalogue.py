@@ -1,9 +1,9 @@
-"""Problem sets by name: the organism's own, and files of a data folder (`ONESHOT_DATA`)."""
+"""Problem sets by name: what guests registered, files of a data folder (`ONESHOT_DATA`), public benchmarks."""
 
 from __future__ import annotations
 
 import os
-from importlib import resources
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from oneshot_rlvr.errors import OneshotError, nearest
@@ -11,18 +11,22 @@ from oneshot_rlvr.problems.benchmarks import BENCHMARKS, from_hub
 from oneshot_rlvr.problems.loaders import READERS, load_problems
 from oneshot_rlvr.problems.problem import Problem
 
-ORGANISM_DATA = Path(str(resources.files("oneshot_rlvr"))) / "organism" / "data"
+_SETS: dict[str, Path] = {}
+_SUITES: dict[str, tuple[str, ...]] = {}
+
+
+def register_sets(name: str, sets: Mapping[str, Path], suites: Sequence[str]) -> None:
+    """Make problem files known by name, and `name` stand for the held-out `suites` among them in an evaluation."""
+    _SETS.update(sets)
+    _SUITES[name] = tuple(suites)
 
 
 def named_sets() -> dict[str, Path]:
     """Every set that can be asked for by name, and its file.
 
-    `organism` is the pool, `organism:validation`, and `organism:NAME` a held-out suite. With `ONESHOT_DATA` set, each
-    problem file under that folder is known by its stem.
+    With `ONESHOT_DATA` set, each problem file under that folder is known by its stem.
     """
-    sets = {"organism": ORGANISM_DATA / "pool.jsonl"}
-    for path in sorted(ORGANISM_DATA.glob("*.jsonl")):
-        sets[f"organism:{path.stem.removeprefix('suite-')}"] = path
+    sets = dict(_SETS)
     folder = os.environ.get("ONESHOT_DATA")
     if folder:
         for path in sorted(Path(folder).rglob("*")):
@@ -31,9 +35,14 @@ def named_sets() -> dict[str, Path]:
     return sets
 
 
-def organism_suites() -> list[str]:
-    """The names of the organism's six held-out suites."""
-    return [f"organism:{path.stem.removeprefix('suite-')}" for path in sorted(ORGANISM_DATA.glob("suite-*.jsonl"))]
+def suites_of(name: str) -> tuple[str, ...]:
+    """The held-out suites that a guest's name stands for; any other name stands for itself."""
+    return _SUITES.get(name, (name,))
+
+
+def default_suites() -> tuple[str, ...]:
+    """What is evaluated when nothing is named: the first guest's suites."""
+    return next(iter(_SUITES.values()), ())
 
 
 def find_problems(name: str, skip_bad_rows: bool = False) -> list[Problem]:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
-from oneshot_rlvr.rollout.attention import Capture, active, hidden_states, output_layer
+from oneshot_rlvr.policy.attention import Capture, active, hidden_states, output_layer
 from oneshot_rlvr.rollout.cache import OnePrompt, Rectangle
 from oneshot_rlvr.rollout.graphs import GraphedForward
 

@@ -13,7 +13,7 @@ import torch
 from transformers import PreTrainedModel
 
 from oneshot_rlvr.memory import is_out_of_memory
-from oneshot_rlvr.rollout.attention import active, hidden_states, output_layer
+from oneshot_rlvr.policy.attention import active, hidden_states, output_layer
 from oneshot_rlvr.rollout.cache import Rectangle
 
 REACH = 256  # places; how far all read is a multiple of it

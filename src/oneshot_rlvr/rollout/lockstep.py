@@ -7,31 +7,21 @@ or compacted away.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
 from transformers import PreTrainedModel
 
 from oneshot_rlvr.memory import Budget, in_pieces
+from oneshot_rlvr.policy import Policy
 from oneshot_rlvr.rollout.decoding import COMPACT_BELOW, Decoding, Integers, PlainDecoding, SharedDecoding
 from oneshot_rlvr.rollout.draw import draw
 from oneshot_rlvr.rollout.randomness import fold, uniforms
+from oneshot_rlvr.rollout.stopping import StopStrings
 from oneshot_rlvr.rollout.types import Prompt, Rollout, SamplingParams
-
-
-class SamplingPolicy(Protocol):
-    """What a sampler needs of a policy."""
-
-    model: PreTrainedModel
-    tokenizer: Any
-    stop_ids: tuple[int, ...]
-    shared_prefix: bool
-
-    def autocast(self) -> Any:
-        """A context in which the model computes."""
-        ...
 
 
 class LockstepSampler:
@@ -43,7 +33,7 @@ class LockstepSampler:
 
     def __init__(
         self,
-        policy: SamplingPolicy,
+        policy: Policy,
         kv_cache_gib: float = 8.0,
         share_histories: bool = True,
         compact: bool = True,
@@ -53,7 +43,7 @@ class LockstepSampler:
         self.kv_cache = Budget(kv_cache_gib, 2**-20, "the memory for keys and values", "sampling.kv_cache_gib")
         self.share_histories, self.compact, self.graphs = share_histories, compact, graphs
 
-    def update(self, policy: SamplingPolicy) -> None:
+    def update(self, policy: Policy) -> None:
         """Sample from these weights from now on (the trainer's own, so that nothing is copied)."""
         self.policy = policy
 
@@ -71,16 +61,23 @@ class LockstepSampler:
         rows.sort(key=lambda row: len(prompts[row[0]].ids))
         found: dict[tuple[int, int], Rollout] = {}
         decode_text = _Decoder(self.policy.tokenizer)
-        training = self.policy.model.training
-        self.policy.model.eval()  # gradient checkpointing, a training mode, would drop the plain path's cache
-        with self.policy.autocast():
+        with self._evaluating(), self.policy.autocast():
             for wave in self._waves(prompts, rows, params):
                 for row, (ids, logprobs, stopped) in zip(wave, self._sample_wave(prompts, wave, params), strict=True):
-                    prompt = prompts[row[0]]
+                    prompt, text = prompts[row[0]], params.cut(decode_text(ids))
                     finish = "stop" if stopped else "length"
-                    found[row] = Rollout(prompt.problem_id, prompt.ids, ids, logprobs, decode_text(ids), finish)
-        self.policy.model.train(training)
+                    found[row] = Rollout(prompt.problem_id, prompt.ids, ids, logprobs, text, finish)
         return [[found[index, copy] for copy in range(n)] for index in range(len(prompts))]
+
+    @contextmanager
+    def _evaluating(self) -> Iterator[None]:
+        """The model in evaluation mode: gradient checkpointing, a training mode, would drop the plain path's cache."""
+        training = self.policy.model.training
+        self.policy.model.eval()
+        try:
+            yield
+        finally:  # out of memory too
+            self.policy.model.train(training)
 
     def _waves(
         self, prompts: Sequence[Prompt], rows: list[tuple[int, int]], params: SamplingParams
@@ -103,8 +100,10 @@ class LockstepSampler:
         self, prompts: Sequence[Prompt], wave: list[tuple[int, int]], params: SamplingParams
     ) -> list[tuple[tuple[int, ...], tuple[float, ...], bool]]:
         """(token ids, log-probabilities, whether it stopped) for each row."""
-        total, key, stop_ids = len(wave), fold(*params.key), np.array(self.policy.stop_ids)
-        streams_B = np.array([fold(prompts[index].stream, copy) for index, copy in wave], dtype=np.uint64)
+        total, key = len(wave), fold(*params.seed)
+        stop_ids = np.array([*self.policy.stop_ids, *params.stop_ids])
+        stop_strings = StopStrings(self.policy.tokenizer, params.stop_strings)
+        streams_B = np.array([prompts[index].key(copy) for index, copy in wave], dtype=np.uint64)
         distinct = {ids: i for i, ids in enumerate(dict.fromkeys(prompts[index].ids for index, _ in wave))}
         decoding = self._decoding(list(distinct), total, params.max_new_tokens)
         ids_BT = np.zeros((total, params.max_new_tokens), dtype=np.int64)
@@ -117,6 +116,8 @@ class LockstepSampler:
             tokens, logprobs = draw(decoding.logits_SV, slots, numbers, params.temperature, params.top_p, params.top_k)
             ids_BT[rows, t], logprobs_BT[rows, t], lengths_B[rows] = tokens, logprobs, t + 1
             stops = (tokens[:, None] == stop_ids).any(1)
+            if params.stop_strings:
+                stops |= stop_strings.end(ids_BT[rows, : t + 1])
             stopped_B[rows[stops]] = True
             rows, slots, tokens = rows[~stops], slots[~stops], tokens[~stops]
             if len(rows) == 0 or t + 1 == params.max_new_tokens:

@@ -6,23 +6,35 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from oneshot_rlvr.rollout.randomness import fold
+
 
 @dataclass(frozen=True)
 class Prompt:
-    """Token ids to continue. `stream` keys this prompt's random numbers, so that its place in a batch never matters."""
+    """Token ids to continue.
+
+    `stream` keys this prompt's random numbers, so that its place in a batch never matters; another `attempt` at the
+    same prompt draws new ones.
+    """
 
     problem_id: str
     ids: tuple[int, ...]
     stream: int
+    attempt: int = 0
+
+    def key(self, copy: int) -> int:
+        """What the random numbers of its `copy`-th rollout are keyed by."""
+        return fold(self.stream, copy, self.attempt) if self.attempt else fold(self.stream, copy)
 
 
 @dataclass(frozen=True)
 class Rollout:
-    """One sampled response.
+    """One response.
 
-    `response_ids` end with the stop token when `finish` is "stop", and that token carries loss. `logprobs` are the
-    sampler's own, one a token, under the distribution that was sampled (temperature applied; renormalised after top-p
-    and top-k); for greedy decoding, under temperature 1.
+    `response_ids` end with what stopped it when `finish` is "stop", a stop token or the tokens of a stop string, and
+    those carry loss; `text` ends before it. `logprobs` are the sampler's own, one a token, under the distribution that
+    was sampled (temperature applied; renormalised after top-p and top-k); for greedy decoding, under temperature 1.
+    They are empty for a response that was not sampled but written.
     """
 
     problem_id: str
@@ -35,13 +47,24 @@ class Rollout:
 
 @dataclass(frozen=True)
 class SamplingParams:
-    """How to sample. Temperature 0 is greedy; `top_k` 0 keeps all. `key` seeds the random numbers: (seed, step)."""
+    """How to sample, in training and evaluation alike. Temperature 0 is greedy; `top_k` 0 keeps all.
+
+    `stop_ids` and `stop_strings` end a response besides the policy's own end tokens. `seed` is of the random numbers:
+    (seed, step).
+    """
 
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
     max_new_tokens: int = 64
-    key: tuple[int, ...] = (0,)
+    stop_ids: tuple[int, ...] = ()
+    stop_strings: tuple[str, ...] = ()
+    seed: tuple[int, ...] = (0,)
+
+    def cut(self, text: str) -> str:
+        """A text up to the first stop string in it."""
+        places = [place for string in self.stop_strings if (place := text.find(string)) >= 0]
+        return text[: min(places)] if places else text
 
 
 class Sampler(Protocol):

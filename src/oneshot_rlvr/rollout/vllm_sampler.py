@@ -16,8 +16,8 @@ from typing import Any
 import torch
 
 from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.policy import Policy
 from oneshot_rlvr.policy.lora import merged_state
-from oneshot_rlvr.rollout.lockstep import SamplingPolicy
 from oneshot_rlvr.rollout.randomness import fold
 from oneshot_rlvr.rollout.types import Prompt, Rollout, SamplingParams
 
@@ -35,7 +35,7 @@ class VllmSampler:
         OneshotError: vLLM is not installed.
     """
 
-    def __init__(self, policy: SamplingPolicy, source: str, longest: int, memory: float) -> None:
+    def __init__(self, policy: Policy, source: str, longest: int, memory: float) -> None:
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")  # the engine in this process: weights are shared
         try:
             import vllm  # pyright: ignore[reportMissingImports]
@@ -55,7 +55,7 @@ class VllmSampler:
         )
         self.engine.sleep(level=2)
 
-    def update(self, policy: SamplingPolicy) -> None:
+    def update(self, policy: Policy) -> None:
         """Sample from these weights from now on."""
         self.policy = policy
 
@@ -70,10 +70,11 @@ class VllmSampler:
                 top_p=params.top_p,
                 top_k=params.top_k or -1,
                 max_tokens=params.max_new_tokens,
-                seed=fold(*params.key, prompt.stream, copy) >> 1,  # it takes 63 bits
-                stop_token_ids=list(self.policy.stop_ids),
+                seed=fold(*params.seed, prompt.key(copy)) >> 1,  # it takes 63 bits
+                stop_token_ids=[*self.policy.stop_ids, *params.stop_ids],
+                stop=list(params.stop_strings),
                 logprobs=0,  # of the sampled token alone
-                detokenize=False,
+                detokenize=bool(params.stop_strings),  # where it looks for them
             )
             for prompt, copy in requests
         ]
@@ -81,7 +82,8 @@ class VllmSampler:
         outputs = self.engine.generate(inputs, settings, use_tqdm=False)
         self.engine.sleep(level=2)
         rollouts = [
-            self._rollout(prompt, output.outputs[0]) for (prompt, _), output in zip(requests, outputs, strict=True)
+            self._rollout(prompt, output.outputs[0], params)
+            for (prompt, _), output in zip(requests, outputs, strict=True)
         ]
         return [rollouts[start : start + n] for start in range(0, len(rollouts), n)]
 
@@ -102,10 +104,11 @@ class VllmSampler:
             else merged.items()
         )
 
-    def _rollout(self, prompt: Prompt, output: Any) -> Rollout:
+    def _rollout(self, prompt: Prompt, output: Any, params: SamplingParams) -> Rollout:
         ids = tuple(output.token_ids)
         stopped = output.finish_reason == "stop"
-        assert not stopped or ids[-1] in self.policy.stop_ids, "vLLM left the stop token out of a response"
+        ends = {*self.policy.stop_ids, *params.stop_ids}
+        assert not stopped or params.stop_strings or ids[-1] in ends, "vLLM left the stop token out of a response"
         logprobs = tuple(float(row[token].logprob) for row, token in zip(output.logprobs, ids, strict=True))
-        text = self.policy.tokenizer.decode(list(ids), skip_special_tokens=True)
+        text = params.cut(self.policy.tokenizer.decode(list(ids), skip_special_tokens=True))
         return Rollout(prompt.problem_id, prompt.ids, ids, logprobs, text, "stop" if stopped else "length")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from oneshot_rlvr.errors import OneshotError
-from oneshot_rlvr.rundir import RunDir, read_json
+from oneshot_rlvr.files import read_json
+from oneshot_rlvr.runs import Run
 
 History = dict[str, list[float]]
 
 
-def accuracy_history(run: RunDir) -> History:
+def accuracy_history(run: Run) -> History:
     """Each problem's share of correct rollouts at each visit of a run, in order of the first visit.
 
     Read from the recorded rollouts. A problem that a step visits in several groups gets one value for that step.
@@ -21,7 +22,7 @@ def accuracy_history(run: RunDir) -> History:
     history: History = {}
     for step in run.rollout_steps():
         right: dict[str, list[bool]] = {}
-        for row in run.read_rollouts(step):
+        for row in run.rollouts(step):
             right.setdefault(row["problem_id"], []).append(row["outcome"] == "correct")
         for problem, outcomes in right.items():
             history.setdefault(problem, []).append(sum(outcomes) / len(outcomes))

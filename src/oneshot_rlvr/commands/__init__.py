@@ -1,0 +1,1 @@
+"""The `oneshot` command and the same as Python functions (`api.py`). Nothing here is imported by another room."""

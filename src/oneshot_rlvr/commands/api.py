@@ -1,0 +1,169 @@
+"""The command's work as Python functions: `oneshot.train`, `evaluate`, `report`, `select`. docs/api.md has examples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from oneshot_rlvr.commands import session
+from oneshot_rlvr.commands.train import new_folder
+from oneshot_rlvr.config import resolve
+from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.evaluation import get_protocol
+from oneshot_rlvr.evaluation.publish import write_lm_eval
+from oneshot_rlvr.evaluation.target import Options, evaluate_target
+from oneshot_rlvr.grading import of_function
+from oneshot_rlvr.grading.rewards import Rewards
+from oneshot_rlvr.problems import Problem
+from oneshot_rlvr.problems.loaders import from_rows
+from oneshot_rlvr.reporting import write_report
+from oneshot_rlvr.runs import Run, Scores
+from oneshot_rlvr.selection import Ranked, accuracy_history, rank_by_variance, read_history
+from oneshot_rlvr.training.loop import OnStep
+
+Problems = str | Path | Sequence[Problem | tuple[str, str] | Mapping[str, Any]]
+
+
+def train(
+    recipe: str = "grpo",
+    *,
+    model: str | Path = "organism",
+    problems: Problems | None = None,
+    reward: str | Callable[..., Rewards] | None = None,
+    out: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    on_step: OnStep | None = None,
+) -> Run:
+    """Train a model with a recipe; returns the run, finished. As `oneshot train`.
+
+    Args:
+        recipe: a recipe's name, or a YAML file.
+        model: a profile's name, a Hugging Face folder or name.
+        problems: a named set, a file, or the problems themselves: `Problem`s, (question, answer) pairs, or mappings
+            with at least `question` and `answer`. By default the model profile's.
+        reward: a reward's name, a weighted sum, `module:function`, or a function `(problem, responses) -> rewards`.
+        out: the run folder; by default a new one under `runs/`. An unfinished run of the same configuration goes on.
+        settings: configuration values by dotted key, as `--set` has them: `{"run.steps": 50}`.
+        on_step: called with (step, steps, metrics) after every step.
+
+    Raises:
+        OneshotError: something that is asked for cannot be used; nothing has been trained then.
+    """
+    own = problems if isinstance(problems, str | Path) or problems is None else as_problems(problems)
+    named = reward if isinstance(reward, str) or reward is None else f"{reward.__module__}:{reward.__qualname__}"
+    flags = {
+        "data.problems": str(own) if isinstance(own, str | Path) else "given in Python" if own else None,
+        "algorithm.reward": named,
+        **(settings or {}),
+    }
+    config, sources = resolve(recipe, str(model), (), flags)
+    chosen = session.only(own, config) if isinstance(own, list) else session.chosen_problems(config)
+    run = Run(out or new_folder(recipe, str(model)))
+    function = of_function(reward) if callable(reward) else None
+    if not run.started:
+        session.start(run, config, sources, chosen, on_step, function)
+        return run
+    if run.config != config or run.problems != chosen:
+        raise OneshotError(
+            "this folder holds a run of another configuration", where=run.path, fix="Give another out=, or delete it."
+        )
+    session.resume(run, on_step=on_step, reward=function)
+    return run
+
+
+def as_problems(given: Sequence[Problem | tuple[str, str] | Mapping[str, Any]]) -> list[Problem]:
+    """Problems from what a caller has; those without an id are numbered.
+
+    Raises:
+        OneshotError: one without question or answer, or two of the same id.
+    """
+    rows = []
+    for number, item in enumerate(given, 1):
+        if isinstance(item, Problem):
+            row: Any = {key: value for key, value in vars(item).items() if value is not None}
+        elif isinstance(item, tuple) and len(item) == 2:
+            row = {"question": item[0], "answer": item[1]}
+        elif isinstance(item, Mapping):
+            row = dict(item)
+        else:
+            raise OneshotError(
+                f"{item!r} is no problem",
+                where=f"problems, item {number}",
+                fix="Give (question, answer) pairs, mappings with `question` and `answer`, or Problems.",
+            )
+        rows.append((number, row))
+    return from_rows(rows, "problems", "given")
+
+
+def evaluate(
+    target: Run | str | Path,
+    *,
+    protocol: str = "honest",
+    suites: Sequence[str] = (),
+    limit: int | None = None,
+    samples: int | None = None,
+    every: int = 1,
+    out: str | Path | None = None,
+    workers: int | None = None,
+) -> Scores:
+    """Scores of a run's base and checkpoints, or of a model; resumable. As `oneshot eval`.
+
+    Args:
+        target: a run, or what `oneshot eval` takes: a run folder, checkpoint, model folder, profile or hub name.
+        protocol: how to ask, sample and grade.
+        suites: what to ask; by default the protocol's suites.
+        limit: only the first problems of each suite.
+        samples: k of avg@k, instead of the protocol's.
+        every: of a run, every k-th checkpoint and the last.
+        out: where scores and transcripts go; by default into the run, or under `runs/`.
+        workers: sampling processes; by default one a core for small models.
+
+    Raises:
+        OneshotError: no such model, run, protocol or suite.
+    """
+    asked = get_protocol(protocol)
+    if samples is not None:
+        asked = replace(
+            asked,
+            sampling=replace(asked.sampling, samples=samples),
+            by_suite={suite: replace(one, samples=samples) for suite, one in asked.by_suite.items()},
+            changed=(f"samples={samples}",),
+        )
+    path = target.path if isinstance(target, Run) else target
+    options = Options(suites, Path(out) if out else None, every, limit, workers=workers)
+    result = evaluate_target(str(path), asked, options, lambda *_: None)
+    write_lm_eval(result.folder)
+    return result.scores
+
+
+def report(runs: Sequence[Run | str | Path], *, out: str | Path | None = None, protocol: str | None = None) -> Path:
+    """Write one self-contained HTML page about runs, the first of which is its subject; returns its path.
+
+    Args:
+        runs: runs or their folders.
+        out: by default `report.html` in the first run.
+        protocol: which evaluation; by default the honest one, else the newest.
+
+    Raises:
+        OneshotError: a folder that is no run, or has no finished step.
+    """
+    paths = [run.path if isinstance(run, Run) else Path(run) for run in runs]
+    if not paths:
+        raise OneshotError("no run to report on", fix="Give one at least.")
+    page = Path(out) if out else paths[0] / "report.html"
+    return write_report(paths, page, f"Run {paths[0].resolve().name}", protocol=protocol)
+
+
+def select(source: Run | str | Path) -> list[Ranked]:
+    """Problems by the variance of their training accuracy, pi_1 first. As `oneshot select`.
+
+    Args:
+        source: a run on a pool of problems, its folder, or a JSON accuracy history.
+
+    Raises:
+        OneshotError: neither, or a run without rollouts.
+    """
+    path = source.path if isinstance(source, Run) else Path(source)
+    return rank_by_variance(accuracy_history(Run(path)) if path.is_dir() else read_history(path))

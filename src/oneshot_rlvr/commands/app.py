@@ -1,0 +1,51 @@
+"""The `oneshot` command: one file a subcommand, options in, one call into the package, a few lines out.
+
+Exit codes: 0 done, 2 the user's mistake (one line, no traceback), 130 interrupted and resumable.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+from oneshot_rlvr.commands.demo import demo
+from oneshot_rlvr.commands.evaluate import eval_app
+from oneshot_rlvr.commands.grade import grade
+from oneshot_rlvr.commands.plan import plan
+from oneshot_rlvr.commands.pretrain import pretrain
+from oneshot_rlvr.commands.problems import problems
+from oneshot_rlvr.commands.push import push
+from oneshot_rlvr.commands.recipes import methods, recipes
+from oneshot_rlvr.commands.report import report
+from oneshot_rlvr.commands.select import select
+from oneshot_rlvr.commands.terminal import ended_well
+from oneshot_rlvr.commands.train import train
+
+app = typer.Typer(
+    help="Train a reasoning model with reinforcement learning on one example, and find out why it works.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for function in (demo, train, select, problems, grade, recipes, methods, plan, push, report, pretrain):
+    app.command()(ended_well(function))
+app.add_typer(eval_app, name="eval")
+
+
+@app.callback(invoke_without_command=True)
+def version_option(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    """Options of the command itself."""
+    if version:
+        print(metadata.version("oneshot-rlvr"))
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point of the `oneshot` command."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    app()

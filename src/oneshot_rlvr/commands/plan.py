@@ -1,0 +1,57 @@
+"""`oneshot plan`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from oneshot_rlvr.commands.terminal import Settings
+
+
+def plan(
+    recipe: Annotated[str, typer.Argument(help="Recipe name, or a YAML file.")] = "grpo",
+    model: Annotated[str, typer.Option(help="Model profile, folder, or hub name.")] = "organism",
+    gpu: Annotated[
+        str | None,
+        typer.Option(help="h200 (default), h100, a100, a100-40gb, l40s, rtx4090, or cpu; of --run, its own."),
+    ] = None,
+    length: Annotated[float | None, typer.Option(help="Expected mean response length in tokens.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Compare with this run; its configuration counts.")] = None,
+    settings: Settings = None,
+) -> None:
+    """Say what a run will take, before it starts; or how that compares with what it took."""
+    from oneshot_rlvr.commands.planner import make_plan, what_happened
+    from oneshot_rlvr.config import resolve
+    from oneshot_rlvr.runs import Run
+
+    past = None if run is None else Run.at(run)
+    did = None if past is None else what_happened(past)
+    config = resolve(recipe, model, settings or [])[0] if past is None else past.config
+    gpu = gpu or ("cpu" if past is not None and past.environment.get("device") == "cpu" else "h200")
+    planned = make_plan(config, gpu, did["mean_length"] if did else length)
+    table = Table("", "plan", *(["run"] if did else []), title=f"{config.model.path} on {gpu}")
+    for name, gib in planned["memory_gib"].items():
+        known = did is not None and name == "peak" and did["peak"] == did["peak"]  # older runs have not recorded it
+        cells = [f"{did['peak']:.2f} GiB" if did and known else ""] if did else []
+        table.add_row(f"memory, {name}", f"{gib:.2f} GiB", *cells)
+    for name in ("sample", "update", "step"):
+        table.add_row(
+            "step, whole" if name == "step" else f"step, {name}",
+            f"{planned['seconds'][name]:.3g} s",
+            *([f"{did[name]:.3g} s"] if did else []),
+        )
+    Console().print(table)
+    fits = "fits" if planned["fits"] else "DOES NOT FIT"
+    print(f"{fits} in {planned['memory_of_device_gib']:.0f} GiB; waves a step: {planned['seconds']['waves']}.")
+    print(
+        f"{config.run.steps} steps: {planned['hours']:.2g} hours, {planned['samples']:,} samples, "
+        f"{planned['response_tokens']:,.0f} response tokens at a mean length of {planned['mean_length']:.0f}."
+    )
+    shares = planned["assumed"]
+    print(
+        f"Assumed, not measured: {shares['decode_share']:.0%} of the decode limit, {shares['train_share']:.0%} of peak."
+    )

@@ -1,0 +1,243 @@
+"""What a run will take, before it starts: memory, seconds a step, samples; and afterwards, what it did take.
+
+Counts of operations and bytes over what the device can do at best, times the fraction of it that this project expects
+to reach. The fractions are assumptions until `benchmarks/gpu_step.py` has been run on the device; a CPU's matrix rate
+is measured on the spot.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import AutoConfig
+
+from oneshot_rlvr.config import Config
+from oneshot_rlvr.config.known import model_folder
+from oneshot_rlvr.errors import OneshotError, nearest
+from oneshot_rlvr.policy.logprobs import LOGITS_BUDGET
+from oneshot_rlvr.runs import Run
+from oneshot_rlvr.training.batching import microbatch_tokens
+
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Device:
+    """Memory in GiB, dense matrix operations a second in the weights' dtype, bytes a second; and what is reached."""
+
+    memory_gib: float
+    operations: float
+    bytes: float
+    decode_share: float = 0.6
+    train_share: float = 0.45
+
+
+DEVICES = {  # bfloat16, dense, from NVIDIA's data sheets
+    "h200": Device(141e9 / GIB, 989e12, 4.8e12),
+    "h100": Device(80, 989e12, 3.35e12),
+    "a100": Device(80, 312e12, 2.04e12),
+    "a100-40gb": Device(40, 312e12, 1.56e12),
+    "l40s": Device(48, 362e12, 0.864e12),
+    "rtx4090": Device(24, 165e12, 1.008e12),
+}
+# Public architectures, so that a plan needs no network.
+_QWEN = {"num_hidden_layers": 28, "head_dim": 128}
+KNOWN: dict[str, dict[str, int]] = {
+    "Qwen/Qwen2.5-Math-1.5B": _QWEN
+    | {"hidden_size": 1536, "intermediate_size": 8960, "num_attention_heads": 12, "num_key_value_heads": 2}
+    | {"vocab_size": 151936, "tie_word_embeddings": True},
+    "Qwen/Qwen2.5-Math-7B": _QWEN
+    | {"hidden_size": 3584, "intermediate_size": 18944, "num_attention_heads": 28, "num_key_value_heads": 4}
+    | {"vocab_size": 152064, "tie_word_embeddings": False},
+}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A decoder's sizes; `matrices` are the weights that a token is multiplied with, the output layer's among them."""
+
+    layers: int
+    hidden: int
+    intermediate: int
+    heads: int
+    key_value_heads: int
+    head: int
+    vocabulary: int
+    tied: bool
+
+    @property
+    def matrices(self) -> int:
+        """Weights in matrix products a token."""
+        attention = self.hidden * self.head * (2 * self.heads + 2 * self.key_value_heads)
+        return self.layers * (attention + 3 * self.hidden * self.intermediate) + self.hidden * self.vocabulary
+
+    @property
+    def parameters(self) -> int:
+        """All weights, but for norms and biases."""
+        return self.matrices + (0 if self.tied else self.hidden * self.vocabulary)
+
+    @property
+    def cached_values(self) -> int:
+        """Keys and values of one token in all layers."""
+        return 2 * self.layers * self.key_value_heads * self.head
+
+
+def shape_of(path: str) -> Shape:
+    """The sizes of a shipped model, a model folder, or a model of the hub.
+
+    Raises:
+        OneshotError: there is no readable configuration.
+    """
+    if path in KNOWN:
+        values: dict[str, Any] = dict(KNOWN[path])
+    else:
+        try:
+            values = AutoConfig.from_pretrained(model_folder(path)).get_text_config().to_dict()
+        except (OSError, ValueError) as error:
+            raise OneshotError(
+                "cannot read this model's configuration", where=path, fix="Give a model folder or profile."
+            ) from error
+    heads = values["num_attention_heads"]
+    return Shape(
+        layers=values["num_hidden_layers"],
+        hidden=values["hidden_size"],
+        intermediate=values.get("intermediate_size") or 4 * values["hidden_size"],
+        heads=heads,
+        key_value_heads=values.get("num_key_value_heads") or heads,
+        head=values.get("head_dim") or values["hidden_size"] // heads,
+        vocabulary=values["vocab_size"],
+        tied=bool(values.get("tie_word_embeddings", True)),
+    )
+
+
+def device_of(name: str) -> Device:
+    """A GPU by name, or this machine's CPU, whose rates are measured.
+
+    Raises:
+        OneshotError: an unknown name.
+    """
+    if name == "cpu":
+        return _this_cpu()
+    if name not in DEVICES:
+        raise OneshotError(f"unknown device {name!r}", where="--gpu", fix=nearest(name, [*DEVICES, "cpu"]))
+    return DEVICES[name]
+
+
+def _this_cpu() -> Device:
+    matrix, vector = torch.randn(1024, 1024), torch.randn(1 << 25)
+
+    def fastest(work: Any) -> float:
+        times = []
+        for _ in range(5):
+            started = time.perf_counter()
+            work()
+            times.append(time.perf_counter() - started)
+        return min(times)
+
+    operations = 2 * 1024**3 / fastest(lambda: matrix @ matrix)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
+    return Device(memory, operations, 4 * len(vector) / fastest(vector.sum), decode_share=0.3, train_share=0.5)
+
+
+def memory(config: Config, shape: Shape, device: str) -> dict[str, float]:
+    """GiB by what they are for, on a device; the larger of sampling and update counts, because they take turns."""
+    short = config.model.dtype == "bfloat16"
+    width, computed = (2 if short else 4), (2 if short or config.model.autocast else 4)
+    weights = shape.parameters
+    trained = weights
+    if config.model.lora_rank:
+        per_layer = 2 * shape.hidden + shape.head * (2 * shape.heads + 2 * shape.key_value_heads)
+        trained = config.model.lora_rank * shape.layers * (per_layer + 4 * shape.hidden + 3 * shape.intermediate)
+    tokens = microbatch_tokens(config.batch.microbatch_tokens, device)
+    inside = 10 * shape.hidden + 2 * shape.key_value_heads * shape.head + 5 * shape.intermediate  # kept for backward
+    layers = 1 if config.model.gradient_checkpointing else shape.layers
+    activations = tokens * computed * (layers * inside + shape.layers * shape.hidden)
+    rollouts = config.batch.groups_per_step * config.batch.group_size
+    cache = min(
+        config.sampling.kv_cache_gib * GIB,
+        rollouts * (config.sampling.max_new_tokens + config.sampling.max_prompt_tokens) * shape.cached_values * width,
+    )
+    parts = {
+        "weights": weights * width + (weights * 2 if config.model.autocast and not short else 0),
+        "reference model": weights * width if config.algorithm.kl_coefficient else 0,
+        "gradients": trained * 4,
+        "optimizer": trained * (12 if short else 8),
+        "sampling: keys and values": cache,
+        "update: activations": activations,
+        "update: logits": 3 * 4 * LOGITS_BUDGET,
+    }
+    turns = ("sampling", "update")
+    fixed = sum(size for name, size in parts.items() if not name.startswith(turns))
+    largest = max(sum(size for name, size in parts.items() if name.startswith(turn)) for turn in turns)
+    return {name: size / GIB for name, size in parts.items()} | {"peak": (fixed + largest) / GIB}
+
+
+def seconds(config: Config, shape: Shape, device: Device, length: float) -> dict[str, float]:
+    """Seconds of a step whose responses have this mean length, and how many waves it is sampled in."""
+    width = 2 if config.model.dtype == "bfloat16" or config.model.autocast else 4
+    rollouts, longest = config.batch.groups_per_step * config.batch.group_size, config.sampling.max_new_tokens
+    prompt = config.sampling.max_prompt_tokens
+    wave = max(1, int(config.sampling.kv_cache_gib * GIB / ((longest + prompt) * shape.cached_values * width)))
+    waves = -(-rollouts // wave)
+    tokens = rollouts * length
+    attended = shape.layers * shape.heads * shape.head * 4 * tokens * (prompt + length / 2)
+    forward = 2 * shape.matrices * tokens + attended
+    read = longest * waves * shape.matrices * width + tokens * (prompt + length / 2) * shape.cached_values * width
+    sample = max(forward / device.operations, read / device.bytes) / device.decode_share
+    passes = 4 if config.model.gradient_checkpointing else 3
+    passes += 1 if config.algorithm.kl_coefficient else 0
+    update = config.batch.epochs * passes * forward / (device.operations * device.train_share)
+    return {"sample": sample, "update": update, "step": sample + update, "waves": waves}
+
+
+def make_plan(config: Config, gpu: str, length: float | None = None) -> dict[str, Any]:
+    """Memory, time and samples of a run; `length` is the expected mean response length (half the longest by default).
+
+    Raises:
+        OneshotError: an unknown device, or a model without a readable configuration.
+    """
+    shape, device = shape_of(config.model.path), device_of(gpu)
+    expected = length or config.sampling.max_new_tokens / 2
+    need, step = memory(config, shape, gpu), seconds(config, shape, device, expected)
+    rollouts = config.batch.groups_per_step * config.batch.group_size
+    return {
+        "device": gpu,
+        "parameters": shape.parameters,
+        "memory_gib": need,
+        "fits": need["peak"] <= 0.92 * device.memory_gib,
+        "memory_of_device_gib": device.memory_gib,
+        "seconds": step,
+        "hours": config.run.steps * step["step"] / 3600,
+        "samples": config.run.steps * rollouts,
+        "response_tokens": config.run.steps * rollouts * expected,
+        "mean_length": expected,
+        "assumed": {"decode_share": device.decode_share, "train_share": device.train_share},
+    }
+
+
+def what_happened(run: Run) -> dict[str, float]:
+    """Medians of a run's steps in the plan's words: seconds, mean length, and peak memory where it was recorded.
+
+    Raises:
+        OneshotError: the run has no steps.
+    """
+    rows = run.metrics()[1:] or run.metrics()
+    if not rows:
+        raise OneshotError("this run has no steps yet", where=run.path, fix="Train it first.")
+
+    def median(name: str) -> float:
+        values = torch.tensor([row[name] for row in rows if name in row], dtype=torch.float64)
+        return float(values.median()) if len(values) else float("nan")
+
+    sample, update = median("time/sample_s"), median("time/update_s")
+    return {
+        "sample": sample,
+        "update": update,
+        "step": sample + update + median("time/grade_s"),
+        "mean_length": median("response/length_mean"),
+        "peak": median("memory/peak_gib"),
+    }

@@ -1,0 +1,41 @@
+"""What the command's parts share: common options, how a command ends, text for the terminal."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from oneshot_rlvr.errors import Interrupted, OneshotError
+
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a configuration key, e.g. --set run.steps=50.")
+]
+Mode = Annotated[str, typer.Option(help="Grading rules: default, released, qwen-eval or gsm8k-strict.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Plain lines instead of progress bars.")]
+
+
+def ended_well(function: Callable[..., None]) -> Callable[..., None]:
+    """Let a command's mistakes and interruptions end with the exit codes of `app.py`."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> None:
+        try:
+            function(*args, **kwargs)
+        except OneshotError as error:
+            print(f"oneshot: error: {error}", file=sys.stderr)
+            raise typer.Exit(2) from None
+        except (Interrupted, KeyboardInterrupt) as stop:
+            print(f"oneshot: {str(stop) or 'interrupted; finished work is kept'}", file=sys.stderr)
+            raise typer.Exit(130) from None
+
+    return wrapped
+
+
+def plain(text: str) -> Text:
+    """Anybody's text for the terminal: no markup, no control characters."""
+    return Text("".join(c for c in text if c.isprintable() or c == "\n"))

@@ -1,0 +1,64 @@
+"""`oneshot train`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from oneshot_rlvr.commands.terminal import Quiet, Settings
+from oneshot_rlvr.errors import OneshotError
+
+
+def train(
+    recipe: Annotated[str | None, typer.Argument(help="Recipe name (default grpo), or a YAML file.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model profile (default organism), folder, or hub name.")] = None,
+    problems: Annotated[str | None, typer.Option(help="A .jsonl, .csv or .parquet file, or a named set.")] = None,
+    question: Annotated[str | None, typer.Option(help="Train on this one problem...")] = None,
+    answer: Annotated[str | None, typer.Option(help="...with this answer.")] = None,
+    reward: Annotated[str | None, typer.Option(help="A reward, a weighted sum, or module:function.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder; by default a new one under runs/.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1)] = None,
+    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    settings: Settings = None,
+    resume: Annotated[Path | None, typer.Option(help="Go on with this run; only --steps may change.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train a model with a recipe."""
+    from oneshot_rlvr.commands import session
+    from oneshot_rlvr.commands.progress import Reporter, training_note
+    from oneshot_rlvr.config import resolve
+    from oneshot_rlvr.runs import Run
+
+    def on_step(step: int, total: int, metrics: dict[str, float]) -> None:
+        task.update(step, training_note(metrics), total)
+
+    if resume is not None:
+        if any(given is not None for given in (recipe, model, problems, question, answer, reward, out, seed, settings)):
+            raise OneshotError(
+                "a resumed run keeps its configuration", where="--resume", fix="Give only --steps with it."
+            )
+        run = Run(resume)
+        with Reporter(quiet).task(f"Training {resume}", steps or run.config.run.steps) as task:
+            session.resume(run, steps, on_step)
+    else:
+        mine = session.one_problem(question, answer, problems)
+        source = "command line" if mine else problems
+        flags = {"data.problems": source, "algorithm.reward": reward, "run.steps": steps, "run.seed": seed}
+        recipe, model = recipe or "grpo", model or "organism"
+        config, sources = resolve(recipe, model, settings or [], flags)
+        chosen = mine or session.chosen_problems(config)
+        run = Run(out or new_folder(recipe, model))
+        print(f"{len(chosen)} problem{'s' if len(chosen) > 1 else ''}, {config.run.steps} steps, run folder {run.path}")
+        with Reporter(quiet).task("Training", config.run.steps) as task:
+            session.start(run, config, sources, chosen, on_step)
+    last = run.metrics()[-1]
+    print(f"step {last['step']}: reward {last['reward/mean']:.3f}")
+    print(f"Next: oneshot eval {run.path}; oneshot report {run.path}")
+
+
+def new_folder(recipe: str, model: str) -> Path:
+    """The next free folder under runs/."""
+    stem = f"{Path(recipe).stem}-{Path(model).name}"
+    return next(path for n in range(1, 10_000) if not (path := Path("runs") / f"{stem}-{n}").exists())

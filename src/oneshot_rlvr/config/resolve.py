@@ -1,0 +1,167 @@
+"""From recipe, profile and settings to one checked configuration, with where each value came from.
+
+package defaults < shipped recipe < model profile < the user's own recipe file < `--set` < the command's own flags.
+Recipes (`recipes/*.yaml`) and profiles (`profiles/*.yaml`) are partial configurations, and may be `like:` another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import ValidationError
+
+from oneshot_rlvr.config.sections import Config
+from oneshot_rlvr.errors import OneshotError, nearest
+
+Kind = Literal["recipes", "profiles"]
+Layer = tuple[str, dict[str, Any]]  # where values come from, and the values by dotted key
+LOCAL_PATHS = ("model.path", "data.problems", "run.validation", "algorithm.teacher")
+YAML_FILES = (".yaml", ".yml")
+
+
+def names(kind: Kind) -> list[str]:
+    """The shipped recipes or model profiles."""
+    return sorted(item.name.removesuffix(".yaml") for item in _folder(kind).iterdir() if item.name.endswith(".yaml"))
+
+
+def _folder(kind: Kind) -> Any:
+    return resources.files("oneshot_rlvr.config") / kind
+
+
+def recipe_text(name: str) -> str:
+    """The YAML of a shipped recipe."""
+    return (_folder("recipes") / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def _read(path: Any, where: str) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        raise OneshotError(f"cannot read this recipe: {error}", where=where, fix="Give a YAML file.") from error
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise OneshotError("a recipe is a YAML mapping", where=where, fix="Start from `oneshot recipes grpo`.")
+    return values
+
+
+def layers_of(kind: Kind, name: str, seen: tuple[str, ...] = ()) -> list[Layer]:
+    """The values of a recipe or profile, after those of what it is `like`.
+
+    Raises:
+        OneshotError: no such recipe or profile, one that cannot be read, or that is like itself.
+    """
+    label = f"{'recipe' if kind == 'recipes' else 'model profile'} {name}"
+    if name in seen:
+        raise OneshotError(f"it is like itself: {' like '.join([*seen, name])}", where=label, fix="Name another.")
+    own_file = name.endswith(YAML_FILES)
+    if own_file:
+        values = _read(Path(name), name)
+    elif name in names(kind):
+        values = _read(_folder(kind) / f"{name}.yaml", label)
+    else:
+        what = "recipe" if kind == "recipes" else "model"
+        raise OneshotError(f"unknown {what} {name!r}", fix=f"{nearest(name, names(kind))}, or give a YAML file.")
+    like = values.pop("like", None)
+    if like is None:
+        return [(label, flatten(values))]
+    if not isinstance(like, str):
+        raise OneshotError("`like` names one recipe", where=label, fix="For example like: grpo.")
+    if own_file and like.endswith(YAML_FILES):
+        like = str(Path(name).parent / like)
+    return [*layers_of(kind, like, (*seen, name)), (label, flatten(values))]
+
+
+def _profile(model: str) -> list[Layer]:
+    if model in names("profiles"):
+        return layers_of("profiles", model)
+    if Path(model).is_dir() or "/" in model:
+        return [(f"model profile {model}", {"model.path": model})]
+    raise OneshotError(
+        f"unknown model {model!r}", fix=f"{nearest(model, names('profiles'))}, or give a model folder or owner/name."
+    )
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """A nested mapping with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _overrides(settings: Sequence[str]) -> dict[str, Any]:
+    values = {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals or not key.strip():
+            raise OneshotError(
+                f"--set {setting!r} is not key=value", fix="For example --set optimizer.learning_rate=1e-5"
+            )
+        try:
+            values[key.strip()] = yaml.safe_load(value)
+        except (yaml.YAMLError, RecursionError) as error:
+            raise OneshotError(f"--set {setting!r}: the value is not YAML", fix="Quote it.") from error
+    return values
+
+
+def valid_keys() -> list[str]:
+    """Every configuration key, dotted."""
+    return list(flatten(Config().model_dump()))
+
+
+def build(flat: Mapping[str, Any], where: Mapping[str, str]) -> Config:
+    """A checked configuration from dotted keys; `where` names each key's origin for the error message."""
+    nested: dict[str, Any] = {}
+    known = valid_keys()
+    for key, value in flat.items():
+        if key not in known:
+            raise OneshotError(f"unknown configuration key {key!r}", where=where.get(key), fix=nearest(key, known))
+        section, _, name = key.rpartition(".")
+        (nested.setdefault(section, {}) if section else nested)[name] = value
+    try:
+        return Config.model_validate(nested)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"] if not isinstance(part, int))
+        message = first["msg"].removeprefix("Value error, ")
+        raise OneshotError(f"{key}: {message}" if key else message, where=where.get(key)) from error
+
+
+def resolve(
+    recipe: str = "grpo",
+    model: str = "organism",
+    settings: Sequence[str] = (),
+    flags: Mapping[str, Any] | None = None,
+) -> tuple[Config, dict[str, str]]:
+    """The configuration of a run and, for each dotted key, where its value came from.
+
+    `settings` are `key=value` strings; `flags` are values of the command's own options, `None` where not given.
+
+    Raises:
+        OneshotError: unknown recipe, model or key (with the nearest valid name), or a value out of range.
+    """
+    method, profile = layers_of("recipes", recipe), _profile(model)
+    shipped = [layer for layer in method if not layer[0].endswith(YAML_FILES)]
+    layers = [
+        *shipped,
+        *profile,
+        *(layer for layer in method if layer not in shipped),
+        ("--set", _overrides(settings)),
+        ("command line", {key: value for key, value in (flags or {}).items() if value is not None}),
+    ]
+    flat: dict[str, Any] = {"recipe": recipe}
+    sources = {"recipe": "command line"}
+    for origin, values in layers:
+        flat |= values
+        sources |= dict.fromkeys(values, origin)
+    for key in LOCAL_PATHS:  # a run can be resumed and evaluated from another folder
+        if key in flat and isinstance(flat[key], str) and Path(flat[key]).exists():
+            flat[key] = str(Path(flat[key]).resolve())
+    config = build(flat, sources)
+    return config, {key: sources.get(key, "package default") for key in valid_keys()}

@@ -1,0 +1,188 @@
+"""Evaluate checkpoints: sample in one or more processes, score, keep what was found in the evaluation's folder."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from oneshot_rlvr.config.known import model_folder
+from oneshot_rlvr.evaluation.checkpoints import Checkpoint
+from oneshot_rlvr.evaluation.evaluate import Evaluator, Row
+from oneshot_rlvr.policy import load_policy
+from oneshot_rlvr.policy.model import checked_device
+from oneshot_rlvr.processes import die_with_parent
+from oneshot_rlvr.rollout.randomness import fold
+from oneshot_rlvr.runs import ModelScores, Scores
+
+OnUnit = Callable[[str, str], None]
+SMALL = 64 << 20  # bytes of weights; models below it are sampled by a process a core
+
+
+def nothing(checkpoint: str, suite: str) -> None:
+    """Report no progress."""
+
+
+def evaluate_checkpoints(
+    checkpoints: Sequence[Checkpoint],
+    evaluator: Evaluator,
+    on_unit: OnUnit = nothing,
+    workers: int | None = 1,
+) -> Scores:
+    """Scores of every checkpoint by suite; the folder's `scores.json` grows checkpoint by checkpoint.
+
+    Scores under the same protocol and suites stay, and what has not changed is not graded again; others make way.
+    Nothing that has a transcript is sampled again. `workers` None chooses a process a core for small models on a CPU,
+    and one otherwise.
+    """
+    with evaluator.folder.locked():
+        return _evaluate(checkpoints, evaluator, on_unit, workers)
+
+
+def _evaluate(checkpoints: Sequence[Checkpoint], evaluator: Evaluator, on_unit: OnUnit, workers: int | None) -> Scores:
+    known, index = evaluator.folder.begin(evaluator.record)
+    scores: dict[str, ModelScores] = known.labelled()
+    for name, problems in evaluator.suites.items():
+        evaluator.folder.write_suite(name, problems)
+    hashes = {checkpoint.name: checkpoint.content_hash for checkpoint in checkpoints}
+    wanted = [
+        checkpoint
+        for checkpoint in checkpoints
+        if checkpoint.name not in scores
+        or index[checkpoint.name]["weights"] != hashes[checkpoint.name]
+        or _missing(checkpoint, evaluator, hashes[checkpoint.name])
+    ]
+    templates = {checkpoint.template for checkpoint in wanted}
+    for checkpoint in checkpoints:
+        if checkpoint not in wanted:
+            _report(checkpoint, evaluator, hashes[checkpoint.name], on_unit)
+    with ExitStack() as stack:
+        graders = {name: stack.enter_context(evaluator.grader(evaluator.named(name))) for name in templates}
+        for checkpoint in _sampled(wanted, evaluator, hashes, on_unit, workers):
+            template, weights = evaluator.named(checkpoint.template), hashes[checkpoint.name]
+            rows_of = evaluator.rows(weights, graders[checkpoint.template], template)
+            scores[checkpoint.name] = evaluator.scores(rows_of)
+            units: dict[str, list[str]] = {}
+            for unit in evaluator.units(weights, template):
+                units.setdefault(unit.suite, []).append(unit.path.name)
+            index[checkpoint.name] = {"weights": weights, "template": template.name, "transcripts": units}
+            evaluator.folder.write_scores(Scores.of(scores), index)
+    return Scores.of({checkpoint.name: scores[checkpoint.name] for checkpoint in checkpoints})
+
+
+def _sampled(
+    checkpoints: Sequence[Checkpoint],
+    evaluator: Evaluator,
+    hashes: Mapping[str, str],
+    on_unit: OnUnit,
+    workers: int | None,
+) -> Iterator[Checkpoint]:
+    """The checkpoints, each once all of its transcripts are there."""
+    missing = [c for c in checkpoints if _missing(c, evaluator, hashes[c.name])]
+    count = min(_fitting(checkpoints) if workers is None else workers, len(missing))
+    if count < 2:
+        for checkpoint in checkpoints:
+            _sample(evaluator, checkpoint, hashes[checkpoint.name], lambda suite, c=checkpoint: on_unit(c.name, suite))
+            yield checkpoint
+        return
+    for checkpoint in checkpoints:
+        if checkpoint not in missing:
+            _report(checkpoint, evaluator, hashes[checkpoint.name], on_unit)
+            yield checkpoint
+    by_work: dict[tuple[str, str | None], list[Checkpoint]] = {}  # equal weights are sampled once
+    for checkpoint in missing:
+        by_work.setdefault((hashes[checkpoint.name], checkpoint.template), []).append(checkpoint)
+    others = set(multiprocessing.active_children())
+    with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), die_with_parent) as pool:
+        with _without_interrupts():  # a worker that is still importing would print a traceback
+            jobs = {pool.submit(_sample, replace(evaluator), same[0], work[0]): same for work, same in by_work.items()}
+        try:
+            for job in as_completed(jobs):
+                job.result()
+                for checkpoint in jobs[job]:
+                    _report(checkpoint, evaluator, hashes[checkpoint.name], on_unit)
+                    yield checkpoint
+        except BaseException:  # do not wait for units that will be sampled again
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in set(multiprocessing.active_children()) - others:
+                process.terminate()
+            raise
+
+
+def _sample(
+    evaluator: Evaluator, checkpoint: Checkpoint, weights: str, on_unit: Callable[[str], None] | None = None
+) -> None:
+    evaluator.sample(weights, lambda: load_policy(checkpoint.section), evaluator.named(checkpoint.template), on_unit)
+
+
+def _missing(checkpoint: Checkpoint, evaluator: Evaluator, weights: str) -> bool:
+    units = evaluator.units(weights, evaluator.named(checkpoint.template))
+    return not all(unit.path.exists() for unit in units)
+
+
+def _report(checkpoint: Checkpoint, evaluator: Evaluator, weights: str, on_unit: OnUnit) -> None:
+    for unit in evaluator.units(weights, evaluator.named(checkpoint.template)):
+        on_unit(checkpoint.name, unit.suite)
+
+
+def _fitting(checkpoints: Sequence[Checkpoint]) -> int:
+    """A process a core if all models are small and on a CPU."""
+    for section in (checkpoint.section for checkpoint in checkpoints):
+        folder = Path(model_folder(section.path))
+        files = list(folder.glob("*.safetensors")) if folder.is_dir() else []
+        if checked_device(section.device) != "cpu" or not files or sum(file.stat().st_size for file in files) > SMALL:
+            return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Processes started within inherit that Ctrl-C is ignored; off the main thread signals are left alone."""
+    try:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except ValueError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def write_examples(before: Checkpoint, after: Checkpoint, evaluator: Evaluator, per_suite: int = 8) -> None:
+    """`examples.json`: the same problems answered by two checkpoints, the first sample of each.
+
+    Problems whose outcome changed come first, losses and gains in turn. Nothing is done if the file is about these two.
+    """
+    about = {"before": before.name, "after": after.name}
+    about["weights"] = f"{fold(before.content_hash, after.content_hash):016x}"
+    if about.items() <= (evaluator.folder.examples() or {}).items():
+        return
+    with evaluator.grader(evaluator.template) as grader:
+        old_of, new_of = (
+            evaluator.rows(checkpoint.content_hash, grader, evaluator.template) for checkpoint in (before, after)
+        )
+    examples = [
+        example for suite in evaluator.suites for example in _examples(suite, old_of[suite], new_of[suite], per_suite)
+    ]
+    evaluator.folder.write_examples(about | {"examples": examples})
+
+
+def _examples(suite: str, olds: Sequence[Row], news: Sequence[Row], count: int) -> Iterator[Row]:
+    """The most telling problems of a suite."""
+    kinds: dict[tuple[bool, bool], list[tuple[Row, Row]]] = {}
+    for old, new in zip(olds, news, strict=True):
+        if old["samples"] and new["samples"]:
+            right = tuple(row["samples"][0]["outcome"] == "correct" for row in (old, new))
+            kinds.setdefault((right[0], right[1]), []).append((old, new))
+    changed = [kinds.get((True, False), []), kinds.get((False, True), [])]
+    same = [kinds.get((False, False), []), kinds.get((True, True), [])]
+    turns = [found[i] for order in (changed, same) for i in range(count) for found in order if i < len(found)]
+    for old, new in turns[:count]:
+        shown = {"suite": suite, "question": old["question"], "gold": old["gold"], "category": old["category"]}
+        yield shown | {"before": old["samples"][0], "after": new["samples"][0]}

@@ -1,0 +1,40 @@
+"""What can be seen in a response's text without grading it: boxes, reflection words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+from oneshot_rlvr.problems.answers import last_boxed
+
+REFLECTION_WORDS = ("rethink", "recheck", "recalculate")  # the paper's
+
+
+@lru_cache
+def _pattern(words: tuple[str, ...]) -> re.Pattern[str]:
+    stems = [
+        re.escape(word.removesuffix("e")).replace("re", "re-?", 1) if word.startswith("re") else re.escape(word)
+        for word in words
+    ]
+    return re.compile("|".join(stems), re.IGNORECASE)
+
+
+def reflection_pattern(words: Sequence[str] = REFLECTION_WORDS) -> re.Pattern[str]:
+    """Finds any of the words in any case: their other forms too (rechecking, recalculated), and re-check."""
+    return _pattern(tuple(words))
+
+
+def reflects(text: str) -> bool:
+    """Whether a response says that it rethinks, rechecks or recalculates."""
+    return reflection_pattern().search(text) is not None
+
+
+def boxes(text: str) -> bool:
+    """Whether a response has a balanced box that is not empty."""
+    return last_boxed(text) is not None
+
+
+def mean(values: Sequence[float | bool]) -> float:
+    """The mean; 0 of nothing."""
+    return sum(values) / len(values) if values else 0.0

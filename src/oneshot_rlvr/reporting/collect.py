@@ -1,0 +1,178 @@
+"""Everything the page shows, read back from run folders."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.problems import Problem
+from oneshot_rlvr.runs import EvaluationFolder, ModelScores, Run, Score, Scores, step_name
+
+Row = dict[str, Any]
+Curve = tuple[list[int], list[float]]
+SHOWN_RESPONSES = 6
+
+
+@dataclass(frozen=True)
+class RunData:
+    """One run as the report sees it. `scores` are empty if it was not evaluated."""
+
+    name: str
+    path: Path
+    configuration: dict[str, Any]
+    sources: dict[str, str]
+    environment: dict[str, Any]
+    metrics: list[Row]
+    evaluation: EvaluationFolder
+    scores: Scores
+    chosen: int | None
+    summary: Row
+    protocol: Row
+    examples: Row | None
+    problems: list[Problem]
+    first_rollouts: list[Row]
+    last_rollouts: list[Row]
+
+    @property
+    def base(self) -> ModelScores | None:
+        """The base's scores."""
+        return self.scores.base
+
+    @property
+    def best(self) -> ModelScores | None:
+        """The scores of the evaluated checkpoint that counts; None if none was evaluated."""
+        return None if self.chosen is None else self.scores.checkpoints[self.chosen]
+
+    @property
+    def best_name(self) -> str | None:
+        """Its name."""
+        return None if self.chosen is None else step_name(self.chosen)
+
+    @property
+    def over_steps(self) -> dict[int, ModelScores]:
+        """The base, as step 0, and the evaluated checkpoints."""
+        return ({} if self.base is None else {0: self.base}) | self.scores.checkpoints
+
+    @property
+    def suites(self) -> list[str]:
+        """What it was evaluated on."""
+        return list(self.scores.first.suites) if self.scores else []
+
+    @property
+    def metric(self) -> str:
+        """The name of the sampled accuracy, `avg@k`."""
+        return self.scores.first.average.metric if self.scores else "avg"
+
+    @property
+    def treatment(self) -> str:
+        """What was done to the base, but for the seed and the example."""
+        own = ("seed", "steps", "loggers")
+        run = {key: value for key, value in self.configuration["run"].items() if key not in own}
+        data = {key: value for key, value in self.configuration["data"].items() if key != "only"}
+        rest = {key: value for key, value in self.configuration.items() if key not in ("run", "data")}
+        return json.dumps([rest, data, run, len(self.problems)], sort_keys=True)
+
+    @property
+    def example(self) -> str:
+        """The problems that it was trained on."""
+        return json.dumps([(problem.id, problem.question, problem.answer) for problem in self.problems])
+
+    def curve(self, name: str) -> Curve:
+        """A training metric over steps."""
+        points = [(line["step"], line[name]) for line in self.metrics if name in line]
+        return [step for step, _ in points], [value for _, value in points]
+
+    def score_curve(self, suite: str, value: Callable[[Score], float] = lambda score: score.accuracy) -> Curve:
+        """A value of a suite's score over the evaluated steps: by default its accuracy."""
+        found = {step: scores.all() for step, scores in self.over_steps.items()}
+        points = [(step, value(scores[suite])) for step, scores in found.items() if suite in scores]
+        return [step for step, _ in points], [y for _, y in points]
+
+    def metric_names(self, prefix: str) -> list[str]:
+        """The recorded metrics whose name starts so."""
+        return sorted({name for line in self.metrics for name in line if name.startswith(prefix)})
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ only in their seed (and, where a seed selects it, in the example)."""
+
+    name: str
+    runs: list[RunData]
+
+    def spread(self, curve: Callable[[RunData], Curve]) -> tuple[list[int], list[float], list[float], list[float]]:
+        """Steps that all runs have, and the mean, least and greatest value there."""
+        curves = [dict(zip(*curve(run), strict=True)) for run in self.runs]
+        steps = sorted(set.intersection(*(set(values) for values in curves)))
+        values = [[values[step] for values in curves] for step in steps]
+        return steps, [sum(v) / len(v) for v in values], [min(v) for v in values], [max(v) for v in values]
+
+
+def grouped(runs: Sequence[RunData]) -> list[Group]:
+    """Runs by treatment and example, in order.
+
+    Runs of one treatment whose seeds all differ, and whose examples all differ too, are one group: the seed selected
+    the example.
+    """
+    treated: dict[str, list[RunData]] = {}
+    for run in runs:
+        treated.setdefault(run.treatment, []).append(run)
+    found: dict[tuple[str, str], list[RunData]] = {}
+    for treatment, members in treated.items():
+        seeds = {run.configuration["run"]["seed"] for run in members}
+        selected = all(run.configuration["data"]["only"] for run in members)
+        alone = selected and len(members) == len(seeds) == len({run.example for run in members})
+        for run in members:
+            found.setdefault((treatment, "" if alone else run.example), []).append(run)
+    return [Group(_shared_name(members), members) for members in found.values()]
+
+
+def _shared_name(runs: Sequence[RunData]) -> str:
+    more = len(runs) - 1
+    return runs[0].name if not more else f"{runs[0].name} and {more} more seed{'s' if more > 1 else ''}"
+
+
+def collect(path: Path, protocol: str | None = None) -> RunData:
+    """Read a run folder, with its evaluation under a protocol (see `Run.evaluation`).
+
+    Raises:
+        OneshotError: it is no run folder, or has not finished a step.
+    """
+    run = Run(path)
+    config, metrics = run.config, run.metrics()
+    if not metrics:
+        raise OneshotError("this run has not finished a step yet", where=path, fix="Train it first.")
+    done = [step for step in run.rollout_steps() if step <= metrics[-1]["step"]]
+    folder = run.evaluation(protocol)
+    scores = folder.scores()
+    return RunData(
+        name=run.name,
+        path=path,
+        configuration=config.model_dump(mode="json"),
+        sources=run.sources,
+        environment=run.environment,
+        metrics=metrics,
+        evaluation=folder,
+        scores=scores,
+        chosen=run.chosen_step(scores.checkpoints),
+        summary=folder.summary(),
+        protocol=folder.protocol(),
+        examples=folder.examples(),
+        problems=run.problems,
+        first_rollouts=_distinct(run.rollouts(done[0])) if done else [],
+        last_rollouts=_distinct(run.rollouts(done[-1])) if done else [],
+    )
+
+
+def _distinct(rows: list[Row]) -> list[Row]:
+    """A step's most frequent responses with their counts."""
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row["text"]] = counts.get(row["text"], 0) + 1
+    first = {row["text"]: row for row in reversed(rows)}
+    frequent = sorted(counts, key=lambda text: -counts[text])[:SHOWN_RESPONSES]
+    return [{**first[text], "count": counts[text], "of": len(rows)} for text in frequent]

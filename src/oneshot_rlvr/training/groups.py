@@ -1,0 +1,38 @@
+"""A graded group: rollouts of one prompt whose rewards are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from oneshot_rlvr.grading import Grade
+from oneshot_rlvr.problems import Problem
+from oneshot_rlvr.rollout import Rollout
+
+
+@dataclass(frozen=True)
+class Group:
+    """Rollouts of a problem and their grades. `hint` is the share of the solution that the prompt gave away.
+
+    Each rollout carries the prompt that produced it, the hint in it, and is scored against that.
+    """
+
+    problem: Problem
+    rollouts: Sequence[Rollout]
+    grades: Sequence[Grade]
+    hint: float = 0.0
+
+    @property
+    def rewards(self) -> list[float | None]:
+        """What each rollout earned; None if unscorable."""
+        return [grade.reward for grade in self.grades]
+
+    @property
+    def varied(self) -> bool:
+        """Whether the scored rewards differ: without that there is nothing to compare."""
+        return len({reward for reward in self.rewards if reward is not None}) > 1
+
+    @property
+    def correct(self) -> int:
+        """How many rollouts are correct."""
+        return sum(grade.outcome == "correct" for grade in self.grades)

@@ -1,0 +1,103 @@
+"""The models of a run: learners, which are trained, and frozen ones, which are compared with."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Set
+from dataclasses import dataclass, field
+
+import torch
+
+from oneshot_rlvr.config import Config, OptimizerSection
+from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.policy import Policy, learning_rate_factor, load_policy, make_optimizer
+from oneshot_rlvr.policy.lora import add_adapters
+from oneshot_rlvr.policy.optimizer import trained_parameters
+
+POLICY = "policy"
+
+
+@dataclass
+class Learner:
+    """A module that is trained, under a name, with an optimizer of its own."""
+
+    name: str
+    module: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    section: OptimizerSection
+
+    def set_rate(self, step: int, steps: int) -> float:
+        """Set and return the learning rate of `step` (from 0) of `steps`."""
+        rate = self.section.learning_rate * learning_rate_factor(self.section, step, steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def step(self, loss: float) -> float:
+        """Clip the gradient and step; returns its norm before clipping.
+
+        Raises:
+            OneshotError: the loss or the norm is not finite; the weights are then as they were.
+        """
+        parameters = trained_parameters(self.optimizer)
+        for parameter in parameters:
+            if parameter.grad is None:  # a step without signal is a step all the same, resumed or not
+                parameter.grad = torch.zeros_like(parameter)
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.section.max_grad_norm))
+        if not math.isfinite(loss) or not math.isfinite(norm):
+            raise OneshotError(
+                f"the loss of the {self.name} ({loss}) or its gradient ({norm}) is not finite; "
+                "this update was not made",
+                fix="Lower optimizer.learning_rate, or look at the last rollouts file.",
+            )
+        self.optimizer.step()
+        return norm
+
+
+@dataclass
+class Models:
+    """The policy; all learners by name, it among them; frozen models by what they are needed for."""
+
+    policy: Policy
+    learners: dict[str, Learner]
+    frozen: dict[str, Policy] = field(default_factory=dict)
+
+    @property
+    def learner(self) -> Learner:
+        """The policy's."""
+        return self.learners[POLICY]
+
+    def of(self, need: str) -> Policy:
+        """Which model's log-probabilities `old`, `reference` or `teacher` are."""
+        return self.policy if need == "old" else self.frozen[need]
+
+
+def policy_learner(policy: Policy, config: Config) -> Learner:
+    """The policy as a learner, its optimizer fresh."""
+    optimizer = make_optimizer(policy.model, config.optimizer)
+    return Learner(POLICY, policy.model, optimizer, config.optimizer)
+
+
+def new_models(config: Config) -> Models:
+    """Models as a run begins with them."""
+    policy = load_policy(config.model, config.speed.shared_prefix)
+    if config.model.lora_rank:
+        add_adapters(policy.model, config.model, config.run.seed)
+    return Models(policy, {POLICY: policy_learner(policy, config)})
+
+
+def load_frozen(config: Config, needs: Set[str]) -> dict[str, Policy]:
+    """The models that an algorithm compares with: the base as `reference`, `algorithm.teacher` as `teacher`.
+
+    Raises:
+        OneshotError: a teacher is needed and none is configured, or it reads other token ids.
+    """
+    found = {}
+    if "reference" in needs:
+        found["reference"] = load_policy(config.model, config.speed.shared_prefix)
+    if "teacher" in needs:
+        if config.algorithm.teacher is None:
+            raise OneshotError("this algorithm needs a teacher", where="algorithm.teacher", fix="Name a model.")
+        section = config.model.model_copy(update={"path": config.algorithm.teacher})
+        found["teacher"] = load_policy(section, config.speed.shared_prefix)
+    return found

@@ -1,0 +1,66 @@
+"""A step's rollouts through a model: in micro-batches under a token budget, as tries where they are alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Set
+from dataclasses import dataclass, replace
+
+import torch
+
+from oneshot_rlvr.algorithms import Experience
+from oneshot_rlvr.config import Config
+from oneshot_rlvr.memory import Budget, in_pieces
+from oneshot_rlvr.policy import Policy, Scorer, score_rollouts
+from oneshot_rlvr.policy.logprobs import LOGITS_BUDGET
+from oneshot_rlvr.training.batching import microbatch_tokens, microbatches, trie_microbatches
+from oneshot_rlvr.training.models import Models
+
+LOGPROBS = ("old", "reference", "teacher")
+
+
+def microbatch_budget(config: Config, device: torch.device) -> Budget:
+    """Tokens of a micro-batch, halved when memory runs out."""
+    tokens = microbatch_tokens(config.batch.microbatch_tokens, device.type)
+    return Budget(tokens, 1, "the micro-batch", "batch.microbatch_tokens")
+
+
+@dataclass(frozen=True)
+class Passes:
+    """How a step's rollouts go through models."""
+
+    experience: Experience
+    config: Config
+    budget: Budget
+
+    def split(self, policy: Policy, indices: Sequence[int]) -> tuple[list[list[int]], bool]:
+        """Rollouts in micro-batches, and whether they are to be computed as tries."""
+        seen, speed, shared = self.experience, self.config.speed, policy.shared_prefix
+        if speed.share_histories and shared:
+            alike = trie_microbatches(seen.prompt_B, seen.responses, indices, self.budget.size)
+            if alike is not None:
+                return alike, True
+        read = [
+            length + (0 if shared else len(seen.prompts[row]))
+            for length, row in zip(seen.lengths_B, seen.prompt_B, strict=True)
+        ]
+        return microbatches(read, indices, self.budget.size, speed.sort_by_length), False
+
+    def scorer(self, policy: Policy) -> Scorer:
+        """Scores of the step's prompts."""
+        logits = LOGITS_BUDGET if self.config.speed.chunk_logits else 1 << 62
+        return Scorer(policy, self.experience.prompts, self.config.sampling.temperature, logits)
+
+    def logprobs(self, policy: Policy, indices: Sequence[int]) -> list[torch.Tensor]:
+        """Log-probabilities of some rollouts without gradients; an empty tensor for each of the others."""
+        seen = self.experience
+        return in_pieces(
+            self.budget,
+            lambda: score_rollouts(self.scorer(policy), seen.prompt_B, seen.responses, *self.split(policy, indices)),
+        )
+
+
+def score(models: Models, passes: Passes, needs: Set[str], used: Sequence[int] | None = None) -> Experience:
+    """The experience with the log-probabilities in `needs` that it lacks: of all rollouts, or of those `used`."""
+    missing = [need for need in LOGPROBS if need in needs and getattr(passes.experience, need) is None]
+    indices = range(len(passes.experience)) if used is None else used
+    return replace(passes.experience, **{need: passes.logprobs(models.of(need), indices) for need in missing})

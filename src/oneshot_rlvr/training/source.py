@@ -1,0 +1,127 @@
+"""What collectors draw from: a step's problems, prompts made of them, sampled and graded groups."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+
+from oneshot_rlvr.config import Config
+from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.grading import Grade, Grader, Response
+from oneshot_rlvr.policy import Policy
+from oneshot_rlvr.problems import Problem, encode_prompt, get_template
+from oneshot_rlvr.rollout import Prompt, Rollout, Sampler, SamplingParams
+from oneshot_rlvr.rollout.randomness import fold
+from oneshot_rlvr.training.groups import Group
+
+
+class Source:
+    """A run's problems, sampler and grader, as a collector uses them.
+
+    Everything it gives is a function of (configuration, seed, step, attempt). `seconds` and `sampled` count what a step
+    has taken; `begin` sets them back.
+
+    Raises:
+        OneshotError: a problem's prompt is too long.
+    """
+
+    def __init__(
+        self, config: Config, problems: Sequence[Problem], policy: Policy, grader: Grader, sampler: Sampler
+    ) -> None:
+        self.config, self.problems = config, list(problems)
+        self.tokenizer, self.longest = policy.tokenizer, policy.longest
+        self.grader, self.sampler = grader, sampler
+        self.template = get_template(config.model.template)
+        self._ids: dict[str, tuple[int, ...]] = {}
+        self.begin()
+        for problem in problems:
+            self.encode(problem)
+
+    def begin(self) -> None:
+        """A new step: nothing has been sampled for it."""
+        self.seconds = {"sample": 0.0, "grade": 0.0}
+        self.sampled = 0
+
+    @contextmanager
+    def _timed(self, what: str) -> Iterator[None]:
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[what] += time.perf_counter() - started
+
+    def problems_of(self, step: int, attempt: int = 0) -> list[Problem]:
+        """The problems of a step (from 1), one for each of its groups; another `attempt` takes others."""
+        batch, seed = self.config.batch, self.config.run.seed
+        chosen = problems_of_step(len(self.problems), batch.groups_per_step, step, seed, attempt)
+        return [self.problems[i] for i in chosen]
+
+    def encode(self, problem: Problem) -> tuple[int, ...]:
+        """A problem's prompt as token ids.
+
+        Raises:
+            OneshotError: it is longer than configured, or leaves no room for a response in the model.
+        """
+        if problem.question in self._ids:
+            return self._ids[problem.question]
+        ids, sampling = tuple(encode_prompt(self.template, problem.question, self.tokenizer)), self.config.sampling
+        where = f"problem {problem.id} of {problem.source}"
+        if len(ids) > sampling.max_prompt_tokens:
+            raise OneshotError(
+                f"its prompt has {len(ids)} tokens, more than sampling.max_prompt_tokens={sampling.max_prompt_tokens}",
+                where=where,
+                fix="Raise the limit, or leave the problem out.",
+            )
+        if self.longest is not None and len(ids) + sampling.max_new_tokens > self.longest:
+            raise OneshotError(
+                f"a prompt of {len(ids)} tokens and {sampling.max_new_tokens} new ones "
+                f"exceed the model's {self.longest}",
+                where=where,
+                fix="Lower sampling.max_new_tokens, or shorten the problem.",
+            )
+        self._ids[problem.question] = ids
+        return ids
+
+    def groups(
+        self, step: int, problems: Sequence[Problem], attempt: int = 0, streams: Sequence[int] | None = None
+    ) -> list[Group]:
+        """Sample and grade a group for each problem, in order.
+
+        `attempt` and `streams` (by default 0, 1, ...) key the random numbers: the same again gives the same rollouts.
+        """
+        config = self.config
+        keys = range(len(problems)) if streams is None else streams
+        prompts = [
+            Prompt(problem.id, self.encode(problem), stream, attempt)
+            for problem, stream in zip(problems, keys, strict=True)
+        ]
+        params = SamplingParams(
+            temperature=config.sampling.temperature,
+            max_new_tokens=config.sampling.max_new_tokens,
+            stop_ids=config.sampling.stop_ids,
+            stop_strings=config.sampling.stop_strings,
+            seed=(config.run.seed, step),
+        )
+        with self._timed("sample"):
+            rollouts_PG = self.sampler.sample(prompts, config.batch.group_size, params)
+        self.sampled += len(problems)
+        return [Group(p, rollouts, self.grade(p, rollouts)) for p, rollouts in zip(problems, rollouts_PG, strict=True)]
+
+    def grade(self, problem: Problem, rollouts: Sequence[Rollout]) -> list[Grade]:
+        """Grades of one group."""
+        with self._timed("grade"):
+            return self.grader.grade(problem, [Response(r.text, r.finish, len(r.response_ids)) for r in rollouts])
+
+
+def problems_of_step(count: int, groups: int, step: int, seed: int, attempt: int = 0) -> list[int]:
+    """Which problems step `step` (from 1) trains on: each epoch is a new order of all `count`, from the seed."""
+    places = range((step - 1) * groups, step * groups)
+    again = (attempt,) if attempt else ()
+    orders = {
+        epoch: np.random.default_rng(fold(seed, "epoch", epoch, *again)).permutation(count)
+        for epoch in {p // count for p in places}
+    }
+    return [int(orders[place // count][place % count]) for place in places]

@@ -1,0 +1,63 @@
+"""What a step's groups say about the run: pure functions from groups to metrics (docs/metrics.md) and rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from oneshot_rlvr.algorithms import Experience, without_variance
+from oneshot_rlvr.grading import OUTCOMES
+from oneshot_rlvr.grading.features import boxes, mean, reflects
+from oneshot_rlvr.training.groups import Group
+
+
+def group_metrics(groups: Sequence[Group], experience: Experience, sampled: int) -> dict[str, float]:
+    """Rewards, groups and responses of a step, for which `sampled` groups were sampled."""
+    rollouts = [rollout for group in groups for rollout in group.rollouts]
+    outcomes = [grade.outcome for group in groups for grade in group.grades]
+    scored = experience.rewards_B[~experience.rewards_B.isnan()]
+    lengths = experience.lengths_B
+    return {
+        "reward/mean": float(scored.mean()) if len(scored) else 0.0,
+        "reward/std": float(scored.std(correction=0)) if len(scored) else 0.0,
+        "group/zero_variance_fraction": mean(without_variance(experience.rewards_PG, experience.sizes_P).tolist()),
+        "group/count": float(len(groups)),
+        "group/sampled": float(sampled),
+        "group/hinted_fraction": mean([group.hint > 0 for group in groups]),
+        "response/length_mean": mean(lengths),
+        "response/length_max": float(max(lengths)),
+        "response/truncated_fraction": mean([rollout.finish == "length" for rollout in rollouts]),
+        "response/boxed_fraction": mean([boxes(rollout.text) for rollout in rollouts]),
+        "response/reflection_fraction": mean([reflects(rollout.text) for rollout in rollouts]),
+        "response/distinct_fraction": len({rollout.text for rollout in rollouts}) / len(rollouts),
+        **{f"outcome/{name}": mean([outcome == name for outcome in outcomes]) for name in OUTCOMES},
+    }
+
+
+def rollout_rows(groups: Sequence[Group], experience: Experience) -> list[dict[str, Any]]:
+    """One row a rollout for the run folder: what was sampled, its grade, its advantage (the mean over its tokens)."""
+    assert experience.advantages is not None
+    advantages = iter(experience.advantages)
+    rows = []
+    for place, group in enumerate(groups):
+        for rollout, grade in zip(group.rollouts, group.grades, strict=True):
+            row = {
+                "problem_id": group.problem.id,
+                "group": place,
+                "text": rollout.text,
+                "finish": rollout.finish,
+                "tokens": len(rollout.response_ids),
+                "outcome": grade.outcome,
+                "extracted": grade.extracted,
+                "reward": grade.reward,
+                "advantage": round(_mean_of(next(advantages)), 6),
+                "logprob": round(sum(rollout.logprobs), 4) if rollout.logprobs else None,
+            }
+            rows.append(row | ({"hint": group.hint} if group.hint else {}))
+    return rows
+
+
+def _mean_of(advantages_T: Any) -> float:
+    """Exactly the advantage where all tokens have the same."""
+    first = float(advantages_T[0])
+    return first if advantages_T.stride() == (0,) else float(advantages_T.mean())
