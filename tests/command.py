@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typer.testing import CliRunner
 
-from oneshot_rlvr import app
+from oneshot_rlvr.commands.app import app
 
 
 def oneshot(*args: object, stdin: str | None = None) -> tuple[int, str, str]:

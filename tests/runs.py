@@ -9,20 +9,20 @@ from safetensors.torch import load_file
 
 from oneshot_rlvr.commands.session import chosen_problems, start
 from oneshot_rlvr.config import Config, resolve
-from oneshot_rlvr.files import RunDir
+from oneshot_rlvr.runs import Run
 
 STEPS = 10
 TINY = [f"run.steps={STEPS}", "run.save_every=2"]
 
 
-def tiny_run(path: Path, *settings: str, seed: int = 0) -> RunDir:
+def tiny_run(path: Path, *settings: str, seed: int = 0) -> Run:
     config, sources = resolve("grpo", "tiny", [*TINY, *settings], {"run.seed": seed})
-    run = RunDir(path)
+    run = Run(path)
     start(run, config, sources, chosen_problems(config))
     return run
 
 
-def weights(run: RunDir, step: int = STEPS) -> dict[str, torch.Tensor]:
+def weights(run: Run, step: int = STEPS) -> dict[str, torch.Tensor]:
     return load_file(run.checkpoint_path(step) / "model.safetensors")
 
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from command import oneshot, refused
-from oneshot_rlvr.policy.model import model_folder
+from oneshot_rlvr.config.known import model_folder
 
 FAST = ["--model", "tiny", "--set", "run.save_every=1"]
 

@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from oneshot_rlvr.evaluation.runs import evaluate_checkpoints
 
 from oneshot_rlvr.commands.session import chosen_problems, start
 from oneshot_rlvr.config import ModelSection, resolve
@@ -30,15 +29,16 @@ from oneshot_rlvr.evaluation import (
 )
 from oneshot_rlvr.evaluation import evaluate as evaluate_module
 from oneshot_rlvr.evaluation.card import prepare_upload
-from oneshot_rlvr.evaluation.checkpoints import best_by_validation
 from oneshot_rlvr.evaluation.offline import Evaluation, compare, regrade
 from oneshot_rlvr.evaluation.publish import log_scores, write_lm_eval
 from oneshot_rlvr.evaluation.scoring import score_rows
 from oneshot_rlvr.evaluation.summary import saturation_step
+from oneshot_rlvr.evaluation.sweep import evaluate_checkpoints
 from oneshot_rlvr.evaluation.target import Options, evaluate_target
-from oneshot_rlvr.files import RunDir, locked
+from oneshot_rlvr.files import locked
 from oneshot_rlvr.policy import load_policy
 from oneshot_rlvr.problems import Problem, find_problems, get_template
+from oneshot_rlvr.runs import EvaluationFolder, Run, Score, Scores
 from oneshot_rlvr.selection import accuracy_history
 
 
@@ -69,36 +69,37 @@ def test_scores_by_hand():
         row("wrong", "wrong"),
     ]
     score = score_rows(rows, ["recheck", "wait"])
-    assert score["avg@2"] == pytest.approx(100 * (0.5 + 1 + 0 + 0 + 0) / 5)
-    assert score["pass@2"] == pytest.approx(100 * 2 / 5)
-    assert score["maj@2"] == pytest.approx(100 * (0.5 + 1 + 0 + 0 + 0) / 5)
-    assert score["greedy"] == pytest.approx(20)
-    assert score["boxed"] == score["reflection"] == score["reflection:recheck"] == pytest.approx(3 / 8)
-    assert score["boxed_accuracy"] == 100
-    assert (score["reflection:wait"], score["no_answer"]) == (0, 1 / 8)
-    assert score["outcomes"] == {"correct": 3, "no_answer": 1, "wrong": 4}
-    assert score["prompt_too_long"] == 1
-    assert {name: (c["accuracy"], c["n"]) for name, c in score["by"]["category"].items()} == {
+    assert (score.metric, score.accuracy) == ("avg@2", pytest.approx(100 * (0.5 + 1 + 0 + 0 + 0) / 5))
+    assert score.passes == {2: pytest.approx(100 * 2 / 5)}
+    assert score.majority == pytest.approx(100 * (0.5 + 1 + 0 + 0 + 0) / 5)
+    assert score.greedy == pytest.approx(20)
+    assert score.boxed == score.reflection == score.words["recheck"] == pytest.approx(3 / 8)
+    assert score.boxed_accuracy == 100
+    assert (score.words["wait"], score.no_answer) == (0, 1 / 8)
+    assert score.outcomes == {"correct": 3, "no_answer": 1, "wrong": 4}
+    assert score.prompt_too_long == 1
+    assert {name: (part.accuracy, part.n) for name, part in score.by["category"].items()} == {
         "pairs": (0, 1),
         "sums": (pytest.approx(37.5), 4),
     }
-    assert "level" not in score["by"]  # one level alone is no breakdown
-    low, high = score["interval"]
-    assert low < score["avg@2"] < high
+    assert "level" not in score.by  # one level alone is no breakdown
+    low, high = score.interval
+    assert low < score.accuracy < high
+    assert Score.from_json(json.loads(json.dumps(score.to_json()))) == score
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory) -> RunDir:
+def run(tmp_path_factory) -> Run:
     settings = ["run.steps=4", "run.save_every=2", "run.validate_every=2", "run.validation=organism:validation"]
     config, sources = resolve("grpo", "tiny", [*settings, "run.validation_samples=1"])
-    run = RunDir(tmp_path_factory.mktemp("eval") / "run")
+    run = Run(tmp_path_factory.mktemp("eval") / "run")
     start(run, config, sources, chosen_problems(config)[:6])
     return run
 
 
 def evaluator(folder: Path) -> Evaluator:
     suites = {name: find_problems(name)[:12] for name in ("organism:numbers", "organism:stories")}
-    return Evaluator(suites, get_template("plain"), Protocol(sampling=Sampling(3), max_new_tokens=48), folder)
+    return Evaluator(suites, get_template("plain"), Protocol(sampling=Sampling(3), max_new_tokens=48), EvaluationFolder(folder))
 
 
 def transcripts(folder: Path) -> dict[str, int]:
@@ -109,8 +110,8 @@ def test_an_interrupted_evaluation_samples_nothing_twice(run, tmp_path, monkeypa
     monkeypatch.setattr(evaluate_module, "UNIT_ROLLOUTS", 18)  # two units a suite
     checkpoints = checkpoints_of(run)
     assert [c.name for c in checkpoints] == ["base", "step_000002", "step_000004"]
-    whole = evaluate_checkpoints(checkpoints, evaluator(tmp_path / "whole"), tmp_path / "whole")
-    assert json.loads((tmp_path / "whole" / "scores.json").read_text()) == whole
+    whole = evaluate_checkpoints(checkpoints, evaluator(tmp_path / "whole"))
+    assert EvaluationFolder(tmp_path / "whole").scores() == whole
     assert len(transcripts(tmp_path / "whole")) == 3 * 2 * 2
 
     class StopNow(Exception):  # noqa: N818
@@ -121,10 +122,10 @@ def test_an_interrupted_evaluation_samples_nothing_twice(run, tmp_path, monkeypa
             raise StopNow
 
     with pytest.raises(StopNow):
-        evaluate_checkpoints(checkpoints, evaluator(tmp_path / "cut"), tmp_path / "cut", stop)
+        evaluate_checkpoints(checkpoints, evaluator(tmp_path / "cut"), stop)
     done = transcripts(tmp_path / "cut")
     assert len(done) == 5
-    assert evaluate_checkpoints(checkpoints, evaluator(tmp_path / "cut"), tmp_path / "cut") == whole
+    assert evaluate_checkpoints(checkpoints, evaluator(tmp_path / "cut")) == whole
     assert len(transcripts(tmp_path / "cut")) == 12
     assert done.items() <= transcripts(tmp_path / "cut").items()
 
@@ -166,7 +167,7 @@ def test_killed_at_a_random_point_it_goes_on_to_identical_scores(run, tmp_path, 
 
 def test_a_kill_after_another_protocol_was_asked_leaves_no_stale_score(run, tmp_path, monkeypatch):
     checkpoints, one = checkpoints_of(run)[:1], evaluator(tmp_path)
-    evaluate_checkpoints(checkpoints, one, tmp_path)
+    evaluate_checkpoints(checkpoints, one)
     other = replace(one, protocol=replace(one.protocol, mode="gsm8k-strict"))
 
     def killed(*args):
@@ -174,18 +175,18 @@ def test_a_kill_after_another_protocol_was_asked_leaves_no_stale_score(run, tmp_
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(Evaluator, "rows", killed)
-        evaluate_checkpoints(checkpoints, other, tmp_path)
-    found = evaluate_checkpoints(checkpoints, other, tmp_path)
-    fresh = evaluate_checkpoints(checkpoints, replace(other, folder=tmp_path / "fresh"), tmp_path / "fresh")
+        evaluate_checkpoints(checkpoints, other)
+    found = evaluate_checkpoints(checkpoints, other)
+    fresh = evaluate_checkpoints(checkpoints, replace(other, folder=EvaluationFolder(tmp_path / "fresh")))
     assert found == fresh
 
 
 def test_a_deleted_transcript_is_sampled_again(run, tmp_path):
     checkpoints, one = checkpoints_of(run)[:2], evaluator(tmp_path)
-    before = evaluate_checkpoints(checkpoints, one, tmp_path)
+    before = evaluate_checkpoints(checkpoints, one)
     gone = next((tmp_path / "transcripts").glob("*.zst"))
     gone.unlink()
-    assert evaluate_checkpoints(checkpoints, one, tmp_path) == before
+    assert evaluate_checkpoints(checkpoints, one) == before
     assert gone.exists()
 
 
@@ -194,25 +195,25 @@ def test_a_second_evaluation_of_a_folder_is_refused_and_equal_weights_are_sample
         locked(tmp_path, "evaluation folder"),
         pytest.raises(OneshotError, match="another process is using this evaluation folder"),
     ):
-        evaluate_checkpoints(checkpoints_of(run)[:1], evaluator(tmp_path), tmp_path)
+        evaluate_checkpoints(checkpoints_of(run)[:1], evaluator(tmp_path))
     base = checkpoints_of(run)[0]
     same = replace(base, name="step_000009", step=9)
-    scores = evaluate_checkpoints([base, same], evaluator(tmp_path), tmp_path, workers=2)
-    assert scores["base"] == scores["step_000009"]
+    scores = evaluate_checkpoints([base, same], evaluator(tmp_path), workers=2)
+    assert scores.base == scores.checkpoints[9]
     assert len(transcripts(tmp_path)) == 2
 
 
 def test_only_new_checkpoints_are_sampled_or_graded(run, tmp_path, monkeypatch):
     checkpoints, one = checkpoints_of(run), evaluator(tmp_path)
-    first = evaluate_checkpoints(checkpoints[:2], one, tmp_path)
+    first = evaluate_checkpoints(checkpoints[:2], one)
     graded = []
     original = Evaluator.rows
     monkeypatch.setattr(
         Evaluator, "rows", lambda self, weights, *a: graded.append(weights) or original(self, weights, *a)
     )
-    both = evaluate_checkpoints(checkpoints, one, tmp_path)
+    both = evaluate_checkpoints(checkpoints, one)
     assert graded == [checkpoints[2].content_hash]
-    assert {name: both[name] for name in first} == first
+    assert (both.base, both.checkpoints[2]) == (first.base, first.checkpoints[2])
 
 
 def test_a_problems_samples_do_not_depend_on_the_others(run, tmp_path):
@@ -230,13 +231,13 @@ def test_a_problems_samples_do_not_depend_on_the_others(run, tmp_path):
 
 
 def test_regrading_needs_no_model_and_agrees_with_scoring(run, tmp_path):
-    scores = evaluate_checkpoints(checkpoints_of(run), evaluator(tmp_path), tmp_path)
+    scores = evaluate_checkpoints(checkpoints_of(run), evaluator(tmp_path))
     again, path = regrade(tmp_path, "default")
     assert again == scores
     strict, path = regrade(tmp_path, "gsm8k-strict")
     assert path.name == "scores.gsm8k-strict.json"
-    assert json.loads(path.read_text()) == strict
-    assert strict["base"]["average"]["avg@3"] < scores["base"]["average"]["avg@3"]
+    assert Scores.from_json(json.loads(path.read_text())) == strict
+    assert strict.first.average.accuracy < scores.first.average.accuracy
     with pytest.raises(OneshotError, match="unknown grading mode"):
         regrade(tmp_path, "nonsense")
     with pytest.raises(OneshotError, match="no evaluation in this folder"):
@@ -244,7 +245,7 @@ def test_regrading_needs_no_model_and_agrees_with_scoring(run, tmp_path):
 
 
 def test_a_damaged_transcript_is_named(run, tmp_path):
-    evaluate_checkpoints(checkpoints_of(run)[:1], evaluator(tmp_path), tmp_path)
+    evaluate_checkpoints(checkpoints_of(run)[:1], evaluator(tmp_path))
     broken = next((tmp_path / "transcripts").glob("*.zst"))
     broken.write_bytes(b"nothing")
     with pytest.raises(OneshotError, match=broken.name):
@@ -252,7 +253,7 @@ def test_a_damaged_transcript_is_named(run, tmp_path):
 
 
 def test_a_checkpoint_compared_with_itself_and_with_another(run, tmp_path):
-    evaluate_checkpoints(checkpoints_of(run), evaluator(tmp_path), tmp_path)
+    evaluate_checkpoints(checkpoints_of(run), evaluator(tmp_path))
     same = compare(f"{tmp_path}:base", f"{tmp_path}:base")["suites"]
     assert set(same) == {
         f"{s}{k}" for s in ("organism:numbers", "organism:stories", "average") for k in ("", " (greedy)")
@@ -272,7 +273,7 @@ def test_the_honest_protocol_asks_the_base_under_other_templates(run, tmp_path):
     protocol = replace(get_protocol("honest"), sampling=Sampling(2))
     options = Options(["organism:numbers"], tmp_path, limit=4, workers=1)
     result = evaluate_target(str(run.path), protocol, options, lambda *a: None)
-    assert set(result.scores) == {"base", "base@boxed", "base@chat", "step_000002", "step_000004"}
+    assert set(result.scores.labelled()) == {"base", "base@boxed", "base@chat", "step_000002", "step_000004"}
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert set(summary["base_by_template"]) == {"base", "base@boxed", "base@chat"}
     assert summary["gain_over_best_template"] <= summary["gain"]
@@ -291,28 +292,31 @@ def test_scores_go_out_as_lm_eval_and_to_a_tracker(run, tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    scores = evaluate_checkpoints(checkpoints_of(run), evaluator(tmp_path), tmp_path)
-    write_lm_eval(tmp_path)
+    scores = evaluate_checkpoints(checkpoints_of(run), evaluator(tmp_path))
+    write_lm_eval(EvaluationFolder(tmp_path))
     report = json.loads((tmp_path / "lm_eval" / "step_000004.json").read_text())
-    entry, score = report["results"]["organism:numbers"], scores["step_000004"]["organism:numbers"]
-    assert entry["avg@3,none"] == pytest.approx(score["avg@3"] / 100)
+    entry, score = report["results"]["organism:numbers"], scores.checkpoints[4].suites["organism:numbers"]
+    assert entry["avg@3,none"] == pytest.approx(score.accuracy / 100)
     assert entry["avg@3_stderr,none"] > 0
-    log_scores(tmp_path, "tensorboard")
+    log_scores(EvaluationFolder(tmp_path), "tensorboard")
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
     logged = {event.step: event.value for event in events.Scalars("eval/numbers/avg@3")}
-    expected = {step: scores[name]["organism:numbers"]["avg@3"] for name, step in (("base", 0), ("step_000004", 4))}
+    found = {0: scores.first, 4: scores.checkpoints[4]}
+    expected = {step: one.suites["organism:numbers"].accuracy for step, one in found.items()}
     assert {step: logged[step] for step in expected} == pytest.approx(expected)
     with pytest.raises(OneshotError, match="unknown tracker"):
-        log_scores(tmp_path, "tensorbord")
+        log_scores(EvaluationFolder(tmp_path), "tensorbord")
 
 
 def test_the_best_checkpoint_is_validations(run):
     scored = {line["step"]: line["validation/avg@1"] for line in run.metrics() if "validation/avg@1" in line}
     assert sorted(scored) == [2, 4]
-    best = best_by_validation(run)
-    assert best is not None
+    best = run.chosen_step()
+    assert best == run.validated_step()
     assert scored[best] == max(scored.values())
+    assert run.chosen_step([step for step in scored if step != best]) not in (None, best)
+    assert run.chosen_step([]) is None
 
 
 def test_a_prompt_without_room_is_counted_not_a_crash(run, tmp_path):
@@ -321,10 +325,10 @@ def test_a_prompt_without_room_is_counted_not_a_crash(run, tmp_path):
         {"s": [long, *find_problems("organism:numbers")[:2]]},
         get_template("plain"),
         Protocol(sampling=Sampling(2), max_new_tokens=48),
-        tmp_path,
+        EvaluationFolder(tmp_path),
     )
-    score = evaluate_checkpoints(checkpoints_of(run)[:1], one, tmp_path)["base"]["s"]
-    assert (score["prompt_too_long"], score["n"]) == (1, 3)
+    score = evaluate_checkpoints(checkpoints_of(run)[:1], one).first.suites["s"]
+    assert (score.prompt_too_long, score.n) == (1, 3)
 
 
 def test_history_has_a_value_a_visit(run):
@@ -334,17 +338,17 @@ def test_history_has_a_value_a_visit(run):
 
 
 def test_a_card_says_how_a_model_was_made_and_what_it_scores(run, tmp_path):
-    scores = evaluate_checkpoints(checkpoints_of(run), evaluator(run.path / "eval"), run.path / "eval")
+    scores = evaluate_checkpoints(checkpoints_of(run), evaluator(run.path / "eval"))
     folder = prepare_upload(card.chosen(run.path / "checkpoints" / "step_000004"), tmp_path / "out")
     text = (folder / "README.md").read_text()
     head = yaml.safe_load(text.split("---\n")[1])
-    score = scores["step_000004"]["organism:numbers"]
-    assert head["model-index"][0]["results"][0]["metrics"] == [{"type": "avg@3", "value": round(score["avg@3"], 2)}]
-    assert "{:.1f} ({:.1f} to {:.1f})".format(score["avg@3"], *score["interval"]) in text
+    score = scores.checkpoints[4].suites["organism:numbers"]
+    assert head["model-index"][0]["results"][0]["metrics"] == [{"type": "avg@3", "value": round(score.accuracy, 2)}]
+    assert "{:.1f} ({:.1f} to {:.1f})".format(score.accuracy, *score.interval) in text
     assert "base_model" not in head  # a folder of ours has no name on the hub
     assert not (folder / "trainer").exists()
     assert load_policy(ModelSection(path=str(folder), device="cpu")).model is not None
-    assert card.chosen(run.path).step == best_by_validation(run)
+    assert card.chosen(run.path).step == run.chosen_step()
     with pytest.raises(OneshotError, match="not empty"):
         prepare_upload(card.chosen(run.path), folder)
     with pytest.raises(OneshotError, match="neither a run"):

@@ -10,15 +10,15 @@ import pytest
 
 # In a process of its own, whose high-water mark nothing else has raised (Linux).
 MEASURE = """
-import json, sys
+import dataclasses, json, sys
 from pathlib import Path
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
-from oneshot_rlvr.training.batching import StepBatch
+from oneshot_rlvr.algorithms import Algorithm, Experience
 from oneshot_rlvr.config import resolve
-from oneshot_rlvr.policy import make_optimizer
 from oneshot_rlvr.policy.model import Policy
 from oneshot_rlvr.policy.support import shared_prefix_problem
+from oneshot_rlvr.training.models import Models, policy_learner
 from oneshot_rlvr.training.update import update
 
 vocabulary, length, rollouts, chunk = json.loads(sys.argv[1])
@@ -29,7 +29,8 @@ model = Qwen2ForCausalLM(Qwen2Config(vocab_size=vocabulary, max_position_embeddi
 policy = Policy(model, None, (1,), shared_prefix_problem(model) is None, None, None, None)
 config = resolve("grpo", "organism", ["algorithm.kl_coefficient=0", f"speed.chunk_logits={chunk}"])[0]
 config = config.model_copy(update={"batch": config.batch.model_copy(update={"microbatch_tokens": 2048})})
-optimizer = make_optimizer(model, config.optimizer)
+models = Models(policy, {"policy": policy_learner(policy, config)})
+algorithm = Algorithm.of(config.algorithm, length)
 
 def status(name):
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -37,10 +38,12 @@ def status(name):
 
 def peak(count):
     responses = [tuple(torch.randint(2, vocabulary, (length,)).tolist()) for _ in range(count)]
-    batch = StepBatch([(5, 6, 7)], [0] * count, responses, [(-1.0,) * length] * count, torch.randn(count))
+    advantages = [a.expand(length) for a in torch.randn(count)]
+    seen = Experience(((5, 6, 7),), (0,) * count, (0,) * count, tuple(responses), torch.zeros(count), None)
+    seen = dataclasses.replace(seen, advantages=advantages)
     Path("/proc/self/clear_refs").write_text("5")
     before = status("VmRSS")
-    update(policy, optimizer, batch, config)
+    update(models, seen, algorithm, config)
     return status("VmHWM") - before
 
 peak(1)  # the optimizer's state, and what libraries load on first use

@@ -8,26 +8,25 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from oneshot_rlvr.organism.card import style_of
 from safetensors.torch import load_file
 
+from oneshot_rlvr.commands.organism_card import style_of
+from oneshot_rlvr.config.known import model_folder
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.grading import Grader, Response
-from oneshot_rlvr.organism import pretrain
+from oneshot_rlvr.organism import pretrain, suites
 from oneshot_rlvr.organism.authors import RIGHT_IN_A_BOX, STYLES, Writer, make_document
 from oneshot_rlvr.organism.sets import as_problem
 from oneshot_rlvr.organism.world import LEVELS, POOL_FAMILIES, make_exercise, make_world
-from oneshot_rlvr.policy.model import model_folder
 from oneshot_rlvr.problems import TEMPLATES, Problem, find_problems
-from oneshot_rlvr.problems.catalogue import organism_suites
 
 SETS = {"organism": "pool", "organism:validation": "validation", "organism:hints": "hints"}
 
 
 def test_shipped_sets_are_the_worlds_and_share_no_question():
-    sets = SETS | {name: name.replace("organism:", "suite-") for name in organism_suites()}
+    sets = SETS | {name: name.replace("organism:", "suite-") for name in suites()}
     world, seen = make_world(0), set()
-    assert len(organism_suites()) == 6
+    assert len(suites()) == 6
     assert set(sets.values()) == set(world)
     for name, key in sets.items():
         problems = find_problems(name)

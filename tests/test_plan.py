@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM
 from command import oneshot, refused
 from oneshot_rlvr.commands.planner import DEVICES, KNOWN, make_plan, shape_of
 from oneshot_rlvr.config import resolve
-from oneshot_rlvr.policy.model import model_folder
+from oneshot_rlvr.config.known import model_folder
 from oneshot_rlvr.rollout.lockstep import cache_bytes_per_token
 
 

@@ -6,15 +6,14 @@ import shutil
 from pathlib import Path
 
 import torch
-from oneshot_rlvr.train import prepare
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from oneshot_rlvr.commands.session import chosen_problems, resume
-from oneshot_rlvr.evaluation.checkpoints import run_config
+from oneshot_rlvr.config.known import model_folder
 from oneshot_rlvr.policy import make_optimizer
-from oneshot_rlvr.policy.model import model_folder
 from oneshot_rlvr.policy.optimizer import trained_parameters
+from oneshot_rlvr.training import prepare
 from runs import same, settings, tiny_run, weights
 
 
@@ -68,9 +67,9 @@ def test_adapters_alone_are_trained_and_a_checkpoint_has_them_merged(tmp_path):
     assert changed == {name for name in base if "_proj.weight" in name}
     state = load_file(run.checkpoint_path(4) / "trainer" / "optimizer.safetensors")
     assert all(".lora_" in name for name in state)
-    trainer = prepare(run_config(run), run, chosen_problems(run_config(run)))
-    ids = torch.tensor([trainer.prompts[0]])
-    adapted = trainer.policy.model(input_ids=ids).logits
+    trainer = prepare(run.config, run, chosen_problems(run.config))
+    ids = torch.tensor([trainer.source.encode(trainer.source.problems[0])])
+    adapted = trainer.models.policy.model(input_ids=ids).logits
     loaded = AutoModelForCausalLM.from_pretrained(run.checkpoint_path(4))
     torch.testing.assert_close(loaded(input_ids=ids).logits, adapted, rtol=1e-3, atol=1e-3)
     shutil.rmtree(run.checkpoint_path(4))

@@ -17,23 +17,24 @@ from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.evaluation import Sampling, get_protocol
 from oneshot_rlvr.evaluation.offline import Evaluation
 from oneshot_rlvr.evaluation.target import Options, evaluate_target
-from oneshot_rlvr.files import RunDir, read_json
+from oneshot_rlvr.files import read_json
 from oneshot_rlvr.reporting import write_report
 from oneshot_rlvr.reporting.collect import RunData, collect, grouped
 from oneshot_rlvr.reporting.findings import SEPARATOR
 from oneshot_rlvr.reporting.page import inert_json
 from oneshot_rlvr.reporting.tables import papers, results
+from oneshot_rlvr.runs import Run
 
 HOSTILE = "</script><script>document.title=1</script><img src=x onerror=document.title=2 id=injected> </pre><b id=bold>"
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
 
 
 @pytest.fixture(scope="module")
-def evaluated(tmp_path_factory) -> RunDir:
+def evaluated(tmp_path_factory) -> Run:
     """A short run of the tiny model on one problem, evaluated under the honest protocol."""
     settings = ["run.steps=4", "run.save_every=2", "run.validate_every=2", "run.validation=organism:validation"]
     config, sources = resolve("grpo", "tiny", [*settings, "run.validation_samples=1"])
-    run = RunDir(tmp_path_factory.mktemp("report") / "first")
+    run = Run(tmp_path_factory.mktemp("report") / "first")
     start(run, config, sources, chosen_problems(config)[:1])
     protocol = replace(get_protocol("honest"), sampling=Sampling(4))
     suites = ["organism:numbers", "organism:hard"]
@@ -41,14 +42,14 @@ def evaluated(tmp_path_factory) -> RunDir:
     return run
 
 
-def copied(run: RunDir, name: str, **changes: object) -> RunDir:
+def copied(run: Run, name: str, **changes: object) -> Run:
     """The run under another name, with changed `run` configuration."""
     folder = run.path.parent / name
     shutil.copytree(run.path, folder, dirs_exist_ok=True)
     record = read_json(folder / "config.json")
     record["values"]["run"] |= changes
     (folder / "config.json").write_text(json.dumps(record))
-    return RunDir(folder)
+    return Run(folder)
 
 
 def rendered(page: Path, tmp_path: Path) -> str:
@@ -64,7 +65,7 @@ def rendered(page: Path, tmp_path: Path) -> str:
 
 def test_hostile_text_is_shown_as_text_in_a_browser(evaluated, tmp_path):
     run = copied(evaluated, "hostile")
-    run.write_rollouts(1, [{**row, "text": HOSTILE} for row in run.read_rollouts(1)])
+    run.write_rollouts(1, [{**row, "text": HOSTILE} for row in run.rollouts(1)])
     examples = read_json(run.path / "eval" / "examples.json")
     examples["examples"][0] |= {"question": HOSTILE, "category": HOSTILE}
     examples["examples"][0]["after"]["text"] = HOSTILE
@@ -87,7 +88,7 @@ def test_hostile_text_is_shown_as_text_in_a_browser(evaluated, tmp_path):
 def test_the_page_shows_hostile_text_as_text_and_fetches_nothing(evaluated, tmp_path):
     run = copied(evaluated, "static")
     hostile = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
-    rows = run.read_rollouts(1)
+    rows = run.rollouts(1)
     run.write_rollouts(1, [{**row, "text": hostile} for row in rows])
     page = write_report([run.path], tmp_path / "report.html").read_text()
     assert hostile not in page
@@ -169,7 +170,7 @@ def test_an_evaluation_under_another_protocol_is_found(evaluated, tmp_path):
     run = copied(evaluated, "other")
     (run.path / "eval").rename(run.path / "eval-paper")
     assert collect(run.path).scores
-    assert Evaluation.at(run.path).folder == run.path / "eval-paper"
+    assert Evaluation.at(run.path).folder.path == run.path / "eval-paper"
     assert not collect(run.path, "openseek").scores
     nothing = copied(evaluated, "nothing")
     shutil.rmtree(nothing.path / "eval")

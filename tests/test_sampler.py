@@ -46,7 +46,7 @@ def test_the_stop_token_is_part_of_the_response_and_ends_it():
 @pytest.mark.parametrize("architecture", ["qwen2", "mistral"])
 def test_batch_waves_and_compaction_change_nothing(architecture):
     policy = random_policy(architecture, torch.float64)
-    params = SamplingParams(temperature=1.5, max_new_tokens=20, key=(3, 4))
+    params = SamplingParams(temperature=1.5, max_new_tokens=20, seed=(3, 4))
     together = LockstepSampler(policy).sample(PROMPTS, 6, params)
     alone = [LockstepSampler(policy).sample([prompt], 6, params)[0] for prompt in reversed(PROMPTS)][::-1]
     waves = LockstepSampler(policy, kv_cache_gib=1e-5).sample(PROMPTS, 6, params)
@@ -71,7 +71,7 @@ def test_decoding_with_the_shapes_of_cuda_graphs_changes_nothing(prompts, monkey
     shapes = []
     monkeypatch.setattr(graphs, "REACH", 8)
     policy = random_policy("qwen2", torch.float64)
-    params = SamplingParams(temperature=0.4, max_new_tokens=30, key=(3, 4))
+    params = SamplingParams(temperature=0.4, max_new_tokens=30, seed=(3, 4))
     expected = LockstepSampler(policy).sample(prompts, 20, params)
     found = Graphed(policy).sample(prompts, 20, params)
     assert len({reach for _, reach in shapes[0]}) > 2
@@ -84,11 +84,11 @@ def test_decoding_with_the_shapes_of_cuda_graphs_changes_nothing(prompts, monkey
 def test_the_key_and_the_stream_change_the_samples():
     policy = random_policy("qwen2")
     sampler = LockstepSampler(policy)
-    base = SamplingParams(temperature=1.5, max_new_tokens=20, key=(0, 1))
+    base = SamplingParams(temperature=1.5, max_new_tokens=20, seed=(0, 1))
     first = [r.response_ids for r in sampler.sample(PROMPTS[:1], 4, base)[0]]
     assert first == [r.response_ids for r in sampler.sample(PROMPTS[:1], 4, base)[0]]
     assert len(set(first)) > 1
-    for changed in (dataclasses.replace(base, key=(0, 2)), dataclasses.replace(base, key=(1, 1))):
+    for changed in (dataclasses.replace(base, seed=(0, 2)), dataclasses.replace(base, seed=(1, 1))):
         assert first != [r.response_ids for r in sampler.sample(PROMPTS[:1], 4, changed)[0]]
     assert first != [r.response_ids for r in sampler.sample(PROMPTS[2:], 4, base)[0]]
 

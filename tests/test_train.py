@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import random
 import signal
@@ -13,24 +12,27 @@ from pathlib import Path
 
 import pytest
 import torch
-from oneshot_rlvr.train import Interrupted, prepare, problems_of_step, train
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from conftest import random_policy
+from oneshot_rlvr.algorithms import Algorithm, Experience
 from oneshot_rlvr.commands.session import chosen_problems, resume, start
 from oneshot_rlvr.config import Config, SpeedSection, resolve
-from oneshot_rlvr.errors import OneshotError
-from oneshot_rlvr.files import RunDir
+from oneshot_rlvr.errors import Interrupted, OneshotError
 from oneshot_rlvr.policy import Scorer, make_optimizer
 from oneshot_rlvr.problems import Problem
 from oneshot_rlvr.rollout import ScriptedSampler
-from oneshot_rlvr.training.batching import StepBatch, microbatches
+from oneshot_rlvr.runs import Run
+from oneshot_rlvr.training import prepare, train
+from oneshot_rlvr.training.batching import microbatches
+from oneshot_rlvr.training.models import Learner, Models
+from oneshot_rlvr.training.source import problems_of_step
 from oneshot_rlvr.training.update import update
 from runs import STEPS, TINY, same, settings, tiny_run, weights
 
 
 @pytest.fixture(scope="module")
-def reference_run(tmp_path_factory) -> RunDir:
+def reference_run(tmp_path_factory) -> Run:
     return tiny_run(tmp_path_factory.mktemp("reference") / "run")
 
 
@@ -42,7 +44,7 @@ def test_one_seed_gives_the_same_weights_and_another_does_not(reference_run, tmp
 def test_three_kills_and_resumes_give_the_same_weights(reference_run, tmp_path):
     """SIGKILL at random moments after a step was recorded: in sampling, an update, a checkpoint, wherever they fall."""
     path, rng = tmp_path / "run", random.Random(time.time_ns())
-    run = RunDir(path)
+    run = Run(path)
     command = [sys.executable, "-m", "oneshot_rlvr", "train"]
     begin = [*command, "grpo", "--model", "tiny", "--out", str(path), *(x for s in TINY for x in ("--set", s))]
     for kill in range(3):
@@ -66,7 +68,7 @@ def test_three_kills_and_resumes_give_the_same_weights(reference_run, tmp_path):
 
 def test_ctrl_c_saves_and_resume_goes_on(reference_run, tmp_path):
     config, sources = resolve("grpo", "tiny", TINY)
-    run = RunDir(tmp_path / "run")
+    run = Run(tmp_path / "run")
 
     def interrupt(step, steps, metrics):
         if step == 3:
@@ -86,14 +88,14 @@ def test_the_command_exits_with_130_when_interrupted(tmp_path):
         [*command, "--steps", "500"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
     deadline = time.monotonic() + 120
-    while not RunDir(out).metrics() and process.poll() is None and time.monotonic() < deadline:
+    while not Run(out).metrics() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert f"oneshot train --resume {out}" in said
     assert "Traceback" not in said
-    assert RunDir(out).resumable_step() == len(RunDir(out).metrics())
+    assert Run(out).resumable_step() == len(Run(out).metrics())
 
 
 def test_any_checkpoint_is_a_hugging_face_folder_and_generates(reference_run):
@@ -110,7 +112,7 @@ def test_the_run_folder_holds_what_it_promises(reference_run):
     record = json.loads((reference_run.path / "config.json").read_text())
     assert record["sources"]["run.steps"] == "--set"
     assert json.loads((reference_run.path / "environment.json").read_text())["packages"]["torch"] == torch.__version__
-    rows = reference_run.read_rollouts(1)
+    rows = reference_run.rollouts(1)
     assert len(rows) == 4 * 8
     assert {"problem_id", "text", "outcome", "reward", "advantage", "finish"} <= set(rows[0])
     metrics = reference_run.metrics()[0]
@@ -133,15 +135,36 @@ def test_epochs_visit_every_problem_once():
     assert problems_of_step(1, 16, 5, 0) == [0] * 16
 
 
-def scripted_batch(policy, advantages, responses=None) -> StepBatch:
+def scripted_experience(advantages, responses=None) -> Experience:
+    """Two groups of four, with an advantage for each rollout."""
     generator = torch.Generator().manual_seed(0)
     responses = responses or [
         tuple(torch.randint(2, 90, (n,), generator=generator).tolist()) for n in (3, 7, 1, 5, 2, 9, 4, 6)
     ]
-    prompts = [(5, 6, 7, 8), (9, 10)]
-    return StepBatch(
-        prompts, [0, 0, 0, 0, 1, 1, 1, 1], responses, [(-1.0,) * len(r) for r in responses], torch.tensor(advantages)
+    return Experience(
+        prompts=((5, 6, 7, 8), (9, 10)),
+        prompt_B=(0, 0, 0, 0, 1, 1, 1, 1),
+        group_B=(0, 0, 0, 0, 1, 1, 1, 1),
+        responses=tuple(responses),
+        rewards_B=torch.zeros(8),
+        sampler=[torch.full((len(r),), -1.0) for r in responses],
+        advantages=[torch.tensor(a).expand(len(r)) for a, r in zip(advantages, responses, strict=True)],
     )
+
+
+def models_of(policy, optimizer=None, config=None, **frozen) -> Models:
+    """A policy that learns by plain gradient descent, unless an optimizer is given."""
+    optimizer = optimizer or torch.optim.SGD(policy.model.parameters(), lr=0.1)
+    section = (config or settings()).optimizer
+    return Models(policy, {"policy": Learner("policy", policy.model, optimizer, section)}, frozen)
+
+
+def algorithm_of(config: Config) -> Algorithm:
+    return Algorithm.of(config.algorithm, config.sampling.max_new_tokens)
+
+
+def changed(config: Config, section: str, **values) -> Config:
+    return config.model_copy(update={section: getattr(config, section).model_copy(update=values)})
 
 
 ADVANTAGES = [1.0, -1.0, 0.5, -0.5, 0.3, 0.0, 0.0, -0.3]
@@ -152,13 +175,11 @@ def updated(config: Config, dtype=torch.float64, reference: bool | str = False, 
     if not config.speed.shared_prefix:
         policy.shared_prefix = False
         policy.model.set_attn_implementation("sdpa")
-    metrics = update(
-        policy,
-        torch.optim.SGD(policy.model.parameters(), lr=0.1),
-        scripted_batch(policy, ADVANTAGES, responses),
-        config,
-        reference=random_policy("llama" if reference == "other" else "qwen2", dtype) if reference else None,
-    )
+    if not reference:
+        config = changed(config, "algorithm", kl_coefficient=0.0)
+    frozen = {"reference": random_policy("llama" if reference == "other" else "qwen2", dtype)} if reference else {}
+    models = models_of(policy, config=config, **frozen)
+    metrics = update(models, scripted_experience(ADVANTAGES, responses), algorithm_of(config), config)
     return metrics, {name: p.detach().clone() for name, p in policy.model.named_parameters()}
 
 
@@ -181,7 +202,7 @@ ALIKE = [(20, 21, 22, 1), (20, 21, 22, 1), (20, 21, 23, 24, 1), (20, 1), (20, 21
 
 
 def test_every_mechanism_can_be_off_and_changes_nothing(monkeypatch):
-    monkeypatch.setattr("oneshot_rlvr.training.update.LOGITS_BUDGET", 300)  # so that a vocabulary of 100 goes in chunks
+    monkeypatch.setattr("oneshot_rlvr.training.scoring.LOGITS_BUDGET", 300)  # so that a vocabulary of 100 goes in chunks
     mechanisms = [name for name in SpeedSection.model_fields if name not in ("compaction", "grade_once", "cuda_graphs")]
     assert len(mechanisms) == 6
     free = ("algorithm.entropy_coefficient=0", "algorithm.kl_coefficient=0")
@@ -243,10 +264,10 @@ def test_minibatches_take_several_steps_and_the_ratio_leaves_one():
 
 def test_a_loss_that_is_not_finite_stops_before_the_step():
     policy = random_policy("qwen2")
-    batch = dataclasses.replace(scripted_batch(policy, ADVANTAGES), advantages_B=torch.full((8,), float("inf")))
+    batch, config = scripted_experience([float("inf")] * 8), settings("algorithm.kl_coefficient=0")
     before = {name: p.detach().clone() for name, p in policy.model.named_parameters()}
     with pytest.raises(OneshotError, match="not finite"):
-        update(policy, make_optimizer(policy.model, settings().optimizer), batch, settings())
+        update(models_of(policy, make_optimizer(policy.model, config.optimizer)), batch, algorithm_of(config), config)
     assert same(before, {name: p.detach() for name, p in policy.model.named_parameters()})
 
 
@@ -254,7 +275,7 @@ class FromStep(ScriptedSampler):
     """Mixed answers up to step 2, then only right ones: no signal any more."""
 
     def sample(self, prompts, n, params):
-        step = params.key[1]
+        step = params.seed[1]
         self.script = lambda prompt, copy: RIGHT if step > 2 or copy % 2 else WRONG
         return super().sample(prompts, n, params)
 
@@ -271,7 +292,7 @@ def test_a_step_without_signal_is_the_same_step_after_a_resume(tmp_path, tokeniz
         with run.locked():
             train(prepare(config, run, [problem], FromStep(tokenizer, lambda prompt, copy: "")))
 
-    whole, cut = RunDir(tmp_path / "whole"), RunDir(tmp_path / "cut")
+    whole, cut = Run(tmp_path / "whole"), Run(tmp_path / "cut")
     steps(whole, config)
     steps(cut, config.model_copy(update={"run": config.run.model_copy(update={"steps": 2})}))
     steps(cut, config)
@@ -293,7 +314,7 @@ def test_training_raises_the_probability_of_what_is_rewarded(tmp_path, tokenizer
     config, _ = resolve("grpo", "tiny", ["run.steps=5", "data.only=[pool-000]", "optimizer.learning_rate=1e-3"])
     [problem] = chosen_problems(config)
     right, wrong = rf" The answer is \boxed{{{problem.answer}}}.", r" The answer is \boxed{1}."
-    run = RunDir(tmp_path / "run")
+    run = Run(tmp_path / "run")
     sampler = ScriptedSampler(tokenizer, lambda prompt, copy: right if copy % 2 else wrong)
     with run.locked():
         trainer = prepare(config, run, [problem], sampler)
@@ -304,10 +325,10 @@ def test_training_raises_the_probability_of_what_is_rewarded(tmp_path, tokenizer
     from oneshot_rlvr.policy import Scorer
 
     ids = {text: (*tokenizer(text)["input_ids"], tokenizer.eos_token_id) for text in (right, wrong)}
-    with torch.no_grad(), Scorer(trainer.policy, trainer.prompts, 1.0) as scorer:
+    with torch.no_grad(), Scorer(trainer.models.policy, [trainer.source.encode(problem)], 1.0) as scorer:
         logprobs_BT, _ = scorer.score([0, 0], [ids[right], ids[wrong]])
-    base = prepare(config, RunDir(tmp_path / "none"), [problem]).policy
-    with torch.no_grad(), Scorer(base, trainer.prompts, 1.0) as scorer:
+    base = prepare(config, Run(tmp_path / "none"), [problem]).models.policy
+    with torch.no_grad(), Scorer(base, [trainer.source.encode(problem)], 1.0) as scorer:
         base_BT, _ = scorer.score([0, 0], [ids[right], ids[wrong]])
     change = (logprobs_BT - base_BT).sum(1)
     assert change[0] > 1

@@ -7,15 +7,15 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from oneshot_rlvr.train import prepare, train
 
 from oneshot_rlvr.commands.session import chosen_problems
 from oneshot_rlvr.config import resolve
 from oneshot_rlvr.errors import OneshotError
-from oneshot_rlvr.files import RunDir
 from oneshot_rlvr.policy import load_policy
 from oneshot_rlvr.rollout import LockstepSampler, Prompt, SamplingParams
 from oneshot_rlvr.rollout.vllm_sampler import VllmSampler
+from oneshot_rlvr.runs import Run
+from oneshot_rlvr.training import prepare, train
 
 SETTINGS = ["sampling.sampler=vllm", "run.steps=3", "run.save_every=3", "optimizer.learning_rate=1e-3"]
 
@@ -63,9 +63,9 @@ class FakeEngine:
         self.calls.append("generate")
         found = []
         for asked, params in zip(inputs, settings, strict=True):
-            assert (params.n, params.top_k, params.logprobs, params.detokenize) == (1, -1, 0, False)
+            assert (params.n, params.top_k, params.logprobs, params.detokenize) == (1, -1, 0, bool(params.stop))
             assert 0 <= params.seed < 2**63
-            ours = SamplingParams(params.temperature, params.top_p, 0, params.max_tokens, (params.seed,))
+            ours = SamplingParams(params.temperature, params.top_p, 0, params.max_tokens, seed=(params.seed,))
             prompt = Prompt("p", tuple(asked["prompt_token_ids"]), 0)
             [[rollout]] = LockstepSampler(self.policy).sample([prompt], 1, ours)
             logprobs = [
@@ -87,7 +87,7 @@ def fake_vllm(monkeypatch):
 @pytest.mark.parametrize("extra", [(), ("model.lora_rank=2",)])
 def test_training_through_vllm_pushes_each_steps_weights(fake_vllm, tmp_path, extra):
     config, _ = resolve("grpo", "tiny", [*SETTINGS, *extra, "data.only=[pool-000]", "batch.groups_per_step=2"])
-    run = RunDir(tmp_path / "run")
+    run = Run(tmp_path / "run")
     with run.locked():
         train(prepare(config, run, chosen_problems(config)))
     engine = FakeEngine.made
@@ -104,15 +104,15 @@ def test_rollouts_are_the_samplers_and_requests_have_their_own_seeds(fake_vllm):
     policy = load_policy(resolve("grpo", "tiny")[0].model)
     sampler = VllmSampler(policy, str(policy.model.config._name_or_path), 192, 0.5)
     prompts = [Prompt("a", (20, 21, 22), 0), Prompt("b", (30, 31), 1)]
-    groups = sampler.sample(prompts, 3, SamplingParams(1.5, max_new_tokens=12, key=(1, 2)))
+    groups = sampler.sample(prompts, 3, SamplingParams(1.5, max_new_tokens=12, seed=(1, 2)))
     assert [len(group) for group in groups] == [3, 3]
     assert [group[0].prompt_ids for group in groups] == [(20, 21, 22), (30, 31)]
     assert len({rollout.response_ids for group in groups for rollout in group}) > 1
-    assert groups == sampler.sample(prompts, 3, SamplingParams(1.5, max_new_tokens=12, key=(1, 2)))
+    assert groups == sampler.sample(prompts, 3, SamplingParams(1.5, max_new_tokens=12, seed=(1, 2)))
 
 
 def test_without_vllm_it_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "vllm", None)
     config, _ = resolve("grpo", "tiny", SETTINGS)
     with pytest.raises(OneshotError, match=r"vLLM is not installed.*oneshot-rlvr\[vllm\]"):
-        prepare(config, RunDir(tmp_path), chosen_problems(config))
+        prepare(config, Run(tmp_path), chosen_problems(config))

@@ -78,7 +78,7 @@ def decide(answer: str, gold: str, symbols: Symbols | None = None) -> Verdict | 
     return Verdict(equal, "number" if plain else "structure")
 
 
-def compare(left: Node, right: Node, symbols: Symbols | None) -> bool | None:
+def compare(left: Node, right: Node, symbols: Symbols | None) -> bool | None:  # noqa: C901 - a table of cases
     """Two trees; the order of the arguments does not matter."""
     if _rank(left) > _rank(right):
         left, right = right, left
