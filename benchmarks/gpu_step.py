@@ -25,14 +25,13 @@ import numpy as np
 import torch
 from transformers import Qwen2Config
 
+from learning import Learning, experience_of
 from oneshot_rlvr.commands.planner import KNOWN
 from oneshot_rlvr.config import Config, resolve
-from oneshot_rlvr.policy import Policy, load_policy, make_optimizer
+from oneshot_rlvr.policy import Policy, load_policy
 from oneshot_rlvr.policy.lora import add_adapters
 from oneshot_rlvr.rollout import LockstepSampler, Prompt, SamplingParams
 from oneshot_rlvr.rollout.lockstep import cache_bytes_per_token
-from oneshot_rlvr.training.batching import StepBatch
-from oneshot_rlvr.training.update import update
 from outcome import write
 from shapes import forward_operations, matrix_rate, peak_memory, qwen2, small, write_model
 
@@ -109,17 +108,15 @@ def decoding(policy: Policy, work: Work, config: Config, operations: float, memo
     return found
 
 
-def training(
-    policy: Policy, optimizer: torch.optim.Optimizer, config: Config, count: int, length: int, operations: float
-) -> dict[str, float]:
+def training(learning: Learning, count: int, length: int, operations: float) -> dict[str, float]:
     """Utilisation and memory of an update on random responses."""
     random = np.random.default_rng(0)
     responses = [tuple(random.integers(300, 4000, length).tolist()) for _ in range(count)]
-    batch = StepBatch([PROMPT], [0] * count, responses, [(-8.0,) * length] * count, torch.randn(count))
-    update(policy, optimizer, batch, config)
+    seen = experience_of([PROMPT], [0] * count, responses, torch.randn(count))
+    learning.update(seen)
     took: list[float] = []
-    peak = peak_memory(lambda: took.append(seconds(lambda: update(policy, optimizer, batch, config))))
-    model_operations = 3 * forward_operations(policy.model.config, len(PROMPT), [length] * count)
+    peak = peak_memory(lambda: took.append(seconds(lambda: learning.update(seen))))
+    model_operations = 3 * forward_operations(learning.models.policy.model.config, len(PROMPT), [length] * count)
     return {
         "rollouts": count,
         "length": length,
@@ -129,15 +126,14 @@ def training(
     }
 
 
-def whole_step(
-    policy: Policy, optimizer: torch.optim.Optimizer, config: Config, rows: int, tokens: int
-) -> dict[str, float | None]:
+def whole_step(learning: Learning, rows: int, tokens: int) -> dict[str, float | None]:
     """Sampling in waves, then the update on what was sampled."""
-    sampler = LockstepSampler(policy, config.sampling.kv_cache_gib)
+    sampler = LockstepSampler(learning.models.policy, learning.config.sampling.kv_cache_gib)
     params, sampled = SamplingParams(temperature=1.0, max_new_tokens=tokens), []
     sample_s = seconds(lambda: sampled.extend(sampler.sample([Prompt("p", PROMPT, 0)], rows, params)))
-    batch = StepBatch.of(sampled, torch.randn(1, rows))
-    update_s = seconds(lambda: update(policy, optimizer, batch, config))
+    responses = [rollout.response_ids for group in sampled for rollout in group]
+    seen = experience_of([PROMPT], [0] * rows, responses, torch.randn(rows))
+    update_s = seconds(lambda: learning.update(seen))
     allocated = torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else None
     return {"rollouts": rows, "tokens": tokens, "sample_s": sample_s, "update_s": update_s, "peak_mib": allocated}
 
@@ -167,11 +163,11 @@ def measure(name: str, shape: Qwen2Config, work: Work, device: str, rates: tuple
     print(name, json.dumps(result), flush=True)
     if work.lora_rank:
         add_adapters(policy.model, config.model, 0)
-    optimizer = make_optimizer(policy.model, config.optimizer)
-    result["train"] = training(policy, optimizer, config, work.batch, work.length, rates[0])
+    learning = Learning(policy, config)
+    result["train"] = training(learning, work.batch, work.length, rates[0])
     print(name, json.dumps(result["train"]), flush=True)
     if work.whole:
-        result["whole_step"] = whole_step(policy, optimizer, config, *work.whole)
+        result["whole_step"] = whole_step(learning, *work.whole)
         print(name, json.dumps(result["whole_step"]), flush=True)
     return result
 

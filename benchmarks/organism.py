@@ -18,16 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from oneshot_rlvr.evaluation.runs import best_checkpoint
+import torch
 
-from oneshot_rlvr.commands.session import environment
 from oneshot_rlvr.config import resolve
 from oneshot_rlvr.evaluation import Evaluator, Protocol, Sampling
-from oneshot_rlvr.evaluation.checkpoints import Checkpoint, checkpoints_of
+from oneshot_rlvr.evaluation.checkpoints import Checkpoint, checkpoints_of, counting
 from oneshot_rlvr.evaluation.scoring import rates_of
 from oneshot_rlvr.evaluation.statistics import interval_over_seeds
+from oneshot_rlvr.organism import suites
 from oneshot_rlvr.problems import find_problems, get_template
-from oneshot_rlvr.problems.catalogue import organism_suites
+from oneshot_rlvr.runs.environment import environment
 from oneshot_rlvr.selection import accuracy_history, rank_by_variance
 from outcome import graded, trained
 
@@ -66,7 +66,7 @@ def one_seed(model: str, folder: Path, seed: int, asked: Evaluator) -> dict[str,
         only = [] if name == "full" else [f"data.only=[{selected}]"]
         run = trained(folder / name, seed, [f"model.path={model}", *only, *settings])
         checkpoints = checkpoints_of(run)
-        best = best_checkpoint(run, checkpoints)
+        best = counting(run, checkpoints)
         found["rates"]["base"] = rates(evaluator, checkpoints[0])
         found["rates"][name] = rates(again if name == "noop" else evaluator, best)
         found["best"][name] = best.step
@@ -117,11 +117,11 @@ def main() -> None:
     options = parser.parse_args()
     config, _ = resolve("grpo", "organism", [f"model.path={options.model}"], {})
     evaluator = Evaluator(
-        suites={name: find_problems(name)[: options.limit] for name in organism_suites()},
+        suites={name: find_problems(name)[: options.limit] for name in suites()},
         template=get_template(config.model.template),
         protocol=Protocol(sampling=Sampling(greedy=False), max_new_tokens=config.sampling.max_new_tokens),
-        folder=options.runs / "eval",
-        kv_cache_gib=config.sampling.kv_cache_gib,
+        folder=EvaluationFolder(options.runs / "eval"),
+        config=config,
     )
     seeds: dict[int, dict[str, Any]] = {}
     for seed in options.seeds:
@@ -130,7 +130,7 @@ def main() -> None:
         print(f"seed {seed}: {seeds[seed]['selected']} {shown} curve {seeds[seed]['curve']}", flush=True)
     kept = {s: {k: v for k, v in found.items() if k != "rates"} for s, found in seeds.items()}
     result = {"expectation": EXPECTATION, "model": options.model, **table(seeds), "seeds": kept}
-    result["environment"] = environment("cpu")
+    result["environment"] = environment("cpu", torch.get_num_threads())
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps({"rows": result["rows"], "differences": result["differences"]}, indent=1))

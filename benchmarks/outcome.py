@@ -9,17 +9,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from oneshot_rlvr.commands.session import chosen_problems, commit, resume, start
+from oneshot_rlvr.commands.session import chosen_problems, resume, start
 from oneshot_rlvr.config import resolve
 from oneshot_rlvr.evaluation import Checkpoint, Evaluator
 from oneshot_rlvr.evaluation.evaluate import Row
-from oneshot_rlvr.files import RunDir
 from oneshot_rlvr.policy import load_policy
+from oneshot_rlvr.runs import Run
+from oneshot_rlvr.runs.environment import commit
 
 
-def trained(folder: Path, seed: int, settings: Sequence[str], steps: int = 100) -> RunDir:
+def trained(folder: Path, seed: int, settings: Sequence[str], steps: int = 100) -> Run:
     """A run of the organism's profile that is finished: started, resumed, or found."""
-    run = RunDir(folder)
+    run = Run(folder)
     if run.started:
         if not run.steps() or run.steps()[-1] < steps:
             resume(run)

@@ -19,32 +19,31 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from oneshot_rlvr.config import resolve
-from oneshot_rlvr.files import RunDir, step_name
 from oneshot_rlvr.problems import find_problems
-from oneshot_rlvr.problems.problem import to_jsonl
 from oneshot_rlvr.reporting import write_report
 from oneshot_rlvr.reporting.figures import DYNAMICS
+from oneshot_rlvr.runs import ModelScores, Part, Run, Score, Scores, step_name
+from oneshot_rlvr.runs.scores import SHAPES
 from outcome import write
 
 RUNS, CHECKPOINTS, STEPS = 20, 100, 2000
-SUITES = ("math500", "aime24", "amc23", "minerva_math", "olympiadbench", "aime25", "average")
+SUITES = ("math500", "aime24", "amc23", "minerva_math", "olympiadbench", "aime25")
 
 
 def made_up_run(folder: Path, number: int) -> Path:
     """A run folder with everything that the report reads, but no weights."""
-    random, run = np.random.default_rng(number), RunDir(folder)
+    random, run = np.random.default_rng(number), Run(folder)
     config, sources = resolve(
         "grpo", "organism", [f"optimizer.learning_rate=1e-{3 + number % 7}"], {"run.seed": number}
     )
     folder.mkdir(parents=True)
-    run.write_json("config.json", {"values": config.model_dump(mode="json"), "sources": sources})
-    run.write_json("environment.json", {"commit": "made up"})
-    (folder / "problems.jsonl").write_text(to_jsonl(find_problems("organism")[number : number + 1]))
+    run.write_config(config, sources)
+    run.write_environment({"commit": "made up"})
+    run.write_problems(find_problems("organism")[number : number + 1])
     names = [name for name, _ in DYNAMICS] + ["outcome/correct", "validation/avg@4"]
     lines = [{"step": s, **{name: float(random.random()) for name in names}} for s in range(1, STEPS + 1)]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -52,29 +51,25 @@ def made_up_run(folder: Path, number: int) -> Path:
     for step in (1, STEPS):
         run.write_rollouts(step, [{"text": f"{text} {i}", "outcome": "correct", "reward": 1.0} for i in range(8)])
 
-    def score() -> dict[str, Any]:
+    def score() -> Score:
         value = 100 * float(random.random())
-        entry = {"accuracy": value, "interval": [value - 2, value + 2], "n": 100}
-        by = {"category": {f"category {i}": entry for i in range(7)}, "level": {str(i): entry for i in range(1, 6)}}
-        shape = {name: float(random.random()) for name in ("boxed", "reflection", "length", "no_answer", "truncated")}
-        return {
-            "avg@8": value,
-            "interval": [value - 2, value + 2],
-            "n": 500,
-            "boxed_accuracy": value,
-            "by": by,
-            **shape,
-        }
+        shape = {name: float(random.random()) for name in SHAPES}
+        part = Part(value, (value - 2, value + 2), 100)
+        by = {"category": {f"category {i}": part for i in range(7)}, "level": {str(i): part for i in range(1, 6)}}
+        return Score(value, (value - 2, value + 2), 500, 8, passes={}, majority=None, by=by, **shape)
 
     every = STEPS // CHECKPOINTS
-    scores = {step_name(s): {suite: score() for suite in SUITES} for s in range(0, STEPS + 1, every)}
+    models = {
+        step_name(step): ModelScores({suite: score() for suite in SUITES}, score())
+        for step in range(0, STEPS + 1, every)
+    }
     examples = [
         {"suite": SUITES[i % 6], "question": text, "gold": "1", "category": "category 1"}
         | {side: {"text": text, "outcome": ("correct", "wrong")[i % 2]} for side in ("before", "after")}
         for i in range(48)
     ]
-    run.write_json("eval/scores.json", scores)
-    run.write_json("eval/examples.json", {"before": "base", "after": step_name(STEPS), "examples": examples})
+    run.evaluation("honest").write_scores(Scores.of(models), {})
+    run.evaluation("honest").write_examples({"before": "base", "after": step_name(STEPS), "examples": examples})
     return folder
 
 

@@ -15,18 +15,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from oneshot_rlvr.telemetry import mean, reflects
+import torch
 
-from oneshot_rlvr.commands.session import environment
 from oneshot_rlvr.config import resolve
 from oneshot_rlvr.evaluation import Evaluator, Protocol, Sampling, checkpoints_of
 from oneshot_rlvr.evaluation.evaluate import Row
 from oneshot_rlvr.evaluation.scoring import percent, rates_of
 from oneshot_rlvr.evaluation.statistics import interval_over_seeds
 from oneshot_rlvr.evaluation.summary import saturation_step
-from oneshot_rlvr.files import RunDir
+from oneshot_rlvr.grading.features import mean, reflects
+from oneshot_rlvr.organism import suites
 from oneshot_rlvr.problems import find_problems, get_template
-from oneshot_rlvr.problems.catalogue import organism_suites
+from oneshot_rlvr.runs import Run
+from oneshot_rlvr.runs.environment import environment
 from oneshot_rlvr.selection import accuracy_history, rank_by_variance
 from outcome import graded, trained
 
@@ -55,12 +56,12 @@ def examples_of(folder: Path, seed: int) -> dict[str, str]:
     return {f"level {wanted}": next(name for name in ranking if level[name] == wanted) for wanted in LEVELS}
 
 
-def measured(run: RunDir, evaluator: Evaluator) -> dict[int, dict[str, list[Row]]]:
+def measured(run: Run, evaluator: Evaluator) -> dict[int, dict[str, list[Row]]]:
     """Graded rows of the base and every 20th checkpoint, by step and suite."""
     return {c.step: graded(evaluator, c) for c in checkpoints_of(run) if c.step % EVERY == 0}
 
 
-def reduce(run: RunDir, rows_at: dict[int, dict[str, list[Row]]]) -> dict[str, Any]:
+def reduce(run: Run, rows_at: dict[int, dict[str, list[Row]]]) -> dict[str, Any]:
     """What is kept of a run: rates by problem at three steps, and curves."""
     lines = run.metrics()
     saturated = saturation_step([m["step"] for m in lines], [m["outcome/correct"] for m in lines])
@@ -185,11 +186,11 @@ def main() -> None:
     options = parser.parse_args()
     config, _ = resolve("grpo", "organism", [])
     asked = Evaluator(
-        suites={name: find_problems(name)[: options.limit] for name in organism_suites()},
+        suites={name: find_problems(name)[: options.limit] for name in suites()},
         template=get_template(config.model.template),
         protocol=Protocol(sampling=Sampling(greedy=False), max_new_tokens=config.sampling.max_new_tokens),
-        folder=options.runs / "eval",
-        kv_cache_gib=config.sampling.kv_cache_gib,
+        folder=EvaluationFolder(options.runs / "eval"),
+        config=config,
     )
     families = {problem.id: problem.category for problem in find_problems("organism")}
     chosen: dict[int, dict[str, str]] = {}
@@ -205,7 +206,8 @@ def main() -> None:
             curve = {step: round(value, 1) for step, value in one["curve"].items()}
             print(f"seed {seed}, {name} ({problem}): saturated at {one['saturation_step']}, {curve}", flush=True)
     found = {name: conclusions(runs) for name, runs in kept.items()}
-    result = {"expectation": EXPECTATION, "examples": chosen, "found": found, "environment": environment("cpu")}
+    here = environment("cpu", torch.get_num_threads())
+    result = {"expectation": EXPECTATION, "examples": chosen, "found": found, "environment": here}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=1) + "\n")
     training = {name: [run["training_accuracy"] for run in runs] for name, runs in kept.items()}

@@ -54,7 +54,7 @@ def compare(stop: float, rows: int, tokens: int, repeats: int) -> dict[str, Any]
     sampler = LockstepSampler(policy)
     for turn in range(repeats + 1):  # the first of each warms up
         started = time.perf_counter()
-        params = SamplingParams(temperature=1.0, max_new_tokens=tokens, key=(turn,))
+        params = SamplingParams(temperature=1.0, max_new_tokens=tokens, seed=(turn,))
         ours = [r.response_ids for r in sampler.sample([Prompt("p", tuple(ids), 0)], rows, params)[0]]
         middle = time.perf_counter()
         theirs = generated(plain, ids, rows, tokens)

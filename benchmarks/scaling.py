@@ -22,11 +22,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from learning import Learning, experience_of
 from oneshot_rlvr.config import resolve
-from oneshot_rlvr.policy import load_policy, make_optimizer
+from oneshot_rlvr.policy import load_policy
 from oneshot_rlvr.rollout import LockstepSampler, Prompt, SamplingParams
-from oneshot_rlvr.training.batching import StepBatch
-from oneshot_rlvr.training.update import update
 from outcome import write
 from shapes import peak_memory, small, write_model
 
@@ -43,7 +42,7 @@ def measure(folder: Path, rollouts: int, length: int, prompts: int) -> dict[str,
     settings = [f"batch.groups_per_step={rollouts}", "batch.group_size=1", "algorithm.kl_coefficient=0"]
     config, _ = resolve("grpo", str(folder), [*settings, "model.threads=1", "model.device=cpu"])
     policy = load_policy(config.model)
-    optimizer = make_optimizer(policy.model, config.optimizer)
+    learning = Learning(policy, config)
     random = np.random.default_rng(0)
     asked = [Prompt(f"p{p}", tuple(random.integers(300, 4000, 100).tolist()), p) for p in range(prompts)]
     sampler = LockstepSampler(policy)
@@ -55,10 +54,10 @@ def measure(folder: Path, rollouts: int, length: int, prompts: int) -> dict[str,
     responses = [tuple(random.integers(300, 4000, length).tolist()) for _ in range(rollouts)]
     rows = [i % prompts for i in range(rollouts)]
     advantages = torch.from_numpy(random.normal(size=rollouts))
-    batch = StepBatch([p.ids for p in asked], rows, responses, [(-8.0,) * length] * rollouts, advantages)
+    seen = experience_of([p.ids for p in asked], rows, responses, advantages)
 
     def learn() -> None:
-        update(policy, optimizer, batch, config)
+        learning.update(seen)
 
     for name, work in (("sample", sample), ("update", learn)):
         started = time.perf_counter()

@@ -23,17 +23,18 @@ from typing import Any
 
 import torch
 from datasets import Dataset
-from oneshot_rlvr.train import make_grader, prepare, train
 from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from oneshot_rlvr.commands.session import chosen_problems
 from oneshot_rlvr.config import Config, resolve
-from oneshot_rlvr.files import RunDir
+from oneshot_rlvr.config.known import model_folder
 from oneshot_rlvr.grading import Response
-from oneshot_rlvr.policy.model import model_folder
 from oneshot_rlvr.problems import Problem, get_template
+from oneshot_rlvr.runs import Run
+from oneshot_rlvr.training import prepare, train
+from oneshot_rlvr.training.prepare import make_grader
 from outcome import write
 from shapes import forward_operations, matrix_rate, prompt_text, spread, twenty_million, write_model
 
@@ -46,7 +47,7 @@ class OurSteps:
     """Runs our trainer one step at a time."""
 
     def __init__(self, config: Config, problem: Problem, folder: Path) -> None:
-        self.trainer = prepare(config, RunDir(folder), [problem])
+        self.trainer = prepare(config, Run(folder), [problem])
         self.config, self.steps = config, []
 
     def step(self) -> None:
@@ -136,7 +137,8 @@ def compare(config: Config, problem: Problem, steps: int, rows: int, without: Se
         callback, trl_lengths = Alternate(ours), []
         trainer = trl_trainer(config, problem, WARM_UP + steps, rows, Path(scratch) / "trl", callback, trl_lengths)
         trainer.train()
-        model, prompt = ours[0].trainer.policy.model, len(ours[0].trainer.prompts[0])
+        trainer_of = ours[0].trainer
+        model, prompt = trainer_of.models.policy.model, len(trainer_of.source.encode(problem))
     mine, trl_s = ours[0].steps[WARM_UP:], callback.seconds[WARM_UP:]
     rollouts = config.batch.groups_per_step * config.batch.group_size
     length = statistics.mean(step["response/length_mean"] for step in mine)

@@ -99,7 +99,9 @@ def run(tmp_path_factory) -> Run:
 
 def evaluator(folder: Path) -> Evaluator:
     suites = {name: find_problems(name)[:12] for name in ("organism:numbers", "organism:stories")}
-    return Evaluator(suites, get_template("plain"), Protocol(sampling=Sampling(3), max_new_tokens=48), EvaluationFolder(folder))
+    return Evaluator(
+        suites, get_template("plain"), Protocol(sampling=Sampling(3), max_new_tokens=48), EvaluationFolder(folder)
+    )
 
 
 def transcripts(folder: Path) -> dict[str, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,11 +12,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
+from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from conftest import random_policy
+from conftest import COMMON, random_policy
 from oneshot_rlvr.policy import Policy, Scorer
 from oneshot_rlvr.policy.logprobs import logit_scores, token_scores
 from oneshot_rlvr.policy.model import enable_checkpointing
+from oneshot_rlvr.policy.support import length_dependent_rope, shared_prefix_problem
 from oneshot_rlvr.policy.trie import build_tries
 
 PROMPTS = [(5, 6, 7, 8, 9, 10), (11, 12, 13)]
@@ -128,6 +131,36 @@ def test_other_attention_takes_the_plain_path_and_says_why(architecture):
     whole = run(policy, PROMPTS, ROWS, [[0, 1, 2, 3, 4]])
     assert all(relative(grads[name], whole[2][name]) < 1e-4 for name in grads)
     assert all(torch.isfinite(logprobs[i]).all() for i in logprobs)
+
+
+@pytest.mark.parametrize(
+    "rope",
+    [
+        {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10000.0},
+        {
+            "rope_type": "longrope",
+            "short_factor": [1.0] * 4,
+            "long_factor": [2.0] * 4,
+            "original_max_position_embeddings": 8,
+            "factor": 4.0,
+            "rope_theta": 10000.0,
+        },
+    ],
+)
+def test_positions_that_change_with_length_take_the_plain_path(rope):
+    """A short probe sees nothing of it: the keys of a prompt by itself are not its keys in a longer text."""
+    config = Qwen2Config(**COMMON, intermediate_size=48, num_key_value_heads=2, eos_token_id=1)
+    config.max_position_embeddings = 8 if rope["rope_type"] == "dynamic" else 64
+    config.rope_parameters = rope
+    torch.manual_seed(0)
+    model = Qwen2ForCausalLM(config).eval()
+    problem = shared_prefix_problem(model)
+    assert problem is not None
+    assert rope["rope_type"] in problem
+    assert model.config._attn_implementation != "oneshot_shared_prefix"
+    assert length_dependent_rope(SimpleNamespace(rope_scaling={"type": "su"})) == "su"
+    assert length_dependent_rope(SimpleNamespace(rope_parameters={"full_attention": rope})) == rope["rope_type"]
+    assert length_dependent_rope(SimpleNamespace(rope_parameters={"rope_type": "default"})) is None
 
 
 def test_chunks_of_the_vocabulary_change_nothing():

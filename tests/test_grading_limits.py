@@ -158,8 +158,9 @@ def test_a_forked_process_gets_workers_of_its_own():
 
 
 BUSY = f"""
-import sys
+import signal, sys
 from oneshot_rlvr.grading import Grader
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started without it
 grader = Grader(answers=True, timeout=30.0, workers=2)
 grader.grade_many(["x+1", "x+2"], ["1+x", "2+x"])
 print(*grader.pool.pids(), flush=True)

@@ -56,3 +56,12 @@ def test_the_command_plans_and_compares_with_a_run(tmp_path):
     assert "nan" not in out
     assert "Did you mean 'h200'" in refused("plan", "--gpu", "h20")
     assert "no run in this folder" in refused("plan", "--run", tmp_path)
+
+
+def test_a_plan_for_a_cpu_counts_a_cpus_micro_batch():
+    """It used to count activations of 16384 tokens where the update takes 512 at a time."""
+    config, _ = resolve("grpo", "organism")
+    on_cpu, on_gpu = (make_plan(config, name)["memory_gib"]["update: activations"] for name in ("cpu", "h100"))
+    assert on_gpu == pytest.approx(32 * on_cpu)
+    given = config.model_copy(update={"batch": config.batch.model_copy(update={"microbatch_tokens": 1024})})
+    assert make_plan(given, "cpu")["memory_gib"]["update: activations"] == pytest.approx(2 * on_cpu)

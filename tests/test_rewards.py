@@ -124,7 +124,7 @@ def test_weighted_sums():
         ("overlong(cache=open)", "cannot read the options"),
         ("accuracy(p=1)", "It has: none"),
         ("no_such_module:f", "cannot import"),
-        (":f", "cannot import"),
+        (":f", "cannot read"),
     ],
 )
 def test_mistakes_in_a_reward_are_named(spec, says):

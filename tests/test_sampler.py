@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from itertools import chain
 
@@ -11,6 +12,7 @@ import torch
 from scipy.stats import chisquare
 
 from conftest import random_policy
+from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.rollout import LockstepSampler, Prompt, SamplingParams, ScriptedSampler, graphs
 from oneshot_rlvr.rollout.decoding import COMPACT_BELOW, SharedDecoding
 from oneshot_rlvr.rollout.draw import draw, inverse_cdf, truncate
@@ -167,3 +169,68 @@ def test_out_of_memory_makes_smaller_waves_of_the_same_rollouts(monkeypatch):
         found = sampler.sample(PROMPTS, 8, params)
     assert [[r.response_ids for r in group] for group in found] == [[r.response_ids for r in g] for g in expected]
     assert sampler.kv_cache.size < 0.01
+
+
+class Letters:
+    """A token is a letter; ids 2 to 95."""
+
+    eos_token_id = 1
+
+    def decode(self, ids, skip_special_tokens=True):
+        return "".join(chr(30 + i) for i in ids if not (skip_special_tokens and i == 1))
+
+
+@pytest.mark.parametrize("share", [True, False])
+def test_stop_strings_and_ids_end_a_response(share):
+    policy = random_policy("qwen2", tokenizer=Letters())
+    sampler = LockstepSampler(policy, share_histories=share)
+    free = SamplingParams(temperature=1.5, max_new_tokens=40, seed=(1,))
+    whole = list(chain(*sampler.sample(PROMPTS, 30, free)))
+    texts = [rollout.text for rollout in whole]
+    pair = max({t[i : i + 2] for t in texts for i in range(len(t) - 1)}, key=lambda p: sum(p in t for t in texts))
+    stopped = list(chain(*sampler.sample(PROMPTS, 30, dataclasses.replace(free, stop_strings=("zzzzz", pair)))))
+    assert sum(pair in text for text in texts) > 3
+    for before, after in zip(whole, stopped, strict=True):
+        place = Letters().decode(before.response_ids, False).find(pair)
+        if place < 0:
+            assert (after.response_ids, after.text, after.finish) == (before.response_ids, before.text, before.finish)
+        else:
+            assert after.response_ids == before.response_ids[: place + 2]  # they carry loss, up to what stopped it
+            assert after.logprobs == pytest.approx(before.logprobs[: place + 2], abs=1e-5)
+            assert (after.text, after.finish) == (before.text[:place], "stop")
+    token = whole[0].response_ids[3]
+    [first, *_] = chain(*sampler.sample(PROMPTS, 30, dataclasses.replace(free, stop_ids=(token,))))
+    assert first.finish == "stop"
+    assert first.response_ids == whole[0].response_ids[: whole[0].response_ids.index(token) + 1]
+
+
+def test_another_attempt_draws_new_numbers():
+    sampler = LockstepSampler(random_policy("qwen2"))
+    params = SamplingParams(temperature=1.5, max_new_tokens=20)
+    found = [
+        [r.response_ids for r in sampler.sample([dataclasses.replace(PROMPTS[0], attempt=attempt)], 4, params)[0]]
+        for attempt in (0, 1, 2, 0)
+    ]
+    assert found[0] == found[3]
+    assert found[0] != found[1] != found[2] != found[0]
+    assert PROMPTS[0].key(3) == fold(0, 3)  # as runs made before there were attempts
+
+
+@pytest.mark.parametrize("failures", [1, 99])
+def test_out_of_memory_leaves_the_model_in_the_mode_in_which_it_was(monkeypatch, failures):
+    """A retry used to find the model in evaluation mode and to leave it there: checkpointing was silently off."""
+    policy = random_policy("qwen2")
+    policy.model.train()
+    calls, sample_wave = [], LockstepSampler._sample_wave
+
+    def sometimes(self, prompts, wave, params):
+        calls.append(self.policy.model.training)
+        if len(calls) <= failures:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return sample_wave(self, prompts, wave, params)
+
+    monkeypatch.setattr(LockstepSampler, "_sample_wave", sometimes)
+    with pytest.warns(UserWarning), contextlib.suppress(OneshotError):
+        LockstepSampler(policy, kv_cache_gib=0.01).sample(PROMPTS, 2, SamplingParams(max_new_tokens=3))
+    assert policy.model.training
+    assert not any(calls)

@@ -20,6 +20,7 @@ from oneshot_rlvr.evaluation.statistics import (
     mean_interval,
     paired_difference,
 )
+from oneshot_rlvr.runs import Score
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=7), st.data())
@@ -125,10 +126,15 @@ def test_an_interval_over_seeds_holds_the_spread_of_seeds():
 
 def test_beyond_format_by_hand():
     """The base boxes half and is right in 40 % of boxes; after, all is boxed and 70 % right: boxing brings 40."""
-    base = {"avg@8": 20.0, "boxed": 0.5, "boxed_accuracy": 40.0, "outcomes": {"correct": 20, "wrong": 80}}
-    after = {"avg@8": 70.0, "boxed": 1.0, "boxed_accuracy": 70.0}
-    assert beyond_format(base, after, "avg@8") == pytest.approx(30)
-    assert beyond_format(base | {"boxed": 0.05}, after, "avg@8") is None  # five boxes say nothing
+
+    def score(accuracy, boxed, boxed_accuracy):
+        shape = {"no_answer": 0.0, "truncated": 0.0, "length": 9.0, "reflection": 0.0}
+        own = {"boxed": boxed, "boxed_accuracy": boxed_accuracy, "outcomes": {"correct": 20, "wrong": 80}}
+        return Score(accuracy, (0, 100), 100, 8, passes={}, majority=None, **own, **shape)
+
+    after = score(70.0, 1.0, 70.0)
+    assert beyond_format(score(20.0, 0.5, 40.0), after) == pytest.approx(30)
+    assert beyond_format(score(20.0, 0.05, 40.0), after) is None  # five boxes say nothing
 
 
 def test_a_paired_interval_of_few_problems_is_not_a_point():

@@ -202,7 +202,9 @@ ALIKE = [(20, 21, 22, 1), (20, 21, 22, 1), (20, 21, 23, 24, 1), (20, 1), (20, 21
 
 
 def test_every_mechanism_can_be_off_and_changes_nothing(monkeypatch):
-    monkeypatch.setattr("oneshot_rlvr.training.scoring.LOGITS_BUDGET", 300)  # so that a vocabulary of 100 goes in chunks
+    monkeypatch.setattr(
+        "oneshot_rlvr.training.scoring.LOGITS_BUDGET", 300
+    )  # so that a vocabulary of 100 goes in chunks
     mechanisms = [name for name in SpeedSection.model_fields if name not in ("compaction", "grade_once", "cuda_graphs")]
     assert len(mechanisms) == 6
     free = ("algorithm.entropy_coefficient=0", "algorithm.kl_coefficient=0")
@@ -260,6 +262,14 @@ def test_minibatches_take_several_steps_and_the_ratio_leaves_one():
     )
     assert metrics["policy/clip_fraction"] > 0
     assert not same(once, twice)
+
+
+def test_the_sampler_gap_is_of_before_the_first_update():
+    """With several minibatches it used to include how far earlier updates had moved the policy."""
+    once, _ = updated(settings())
+    for several in (["batch.minibatches=2"], ["batch.epochs=3"], ["batch.minibatches=2", "batch.epochs=2"]):
+        metrics, _ = updated(settings(*several))
+        assert metrics["policy/sampler_gap"] == pytest.approx(once["policy/sampler_gap"], rel=1e-9)
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_step():

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from oneshot_rlvr.commands.session import chosen_problems
+from oneshot_rlvr.commands.session import chosen_problems, start
 from oneshot_rlvr.config import resolve
 from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.evaluation import Sampling, get_protocol
+from oneshot_rlvr.evaluation.target import Options, evaluate_target
 from oneshot_rlvr.policy import load_policy
 from oneshot_rlvr.rollout import LockstepSampler, Prompt, SamplingParams
 from oneshot_rlvr.rollout.vllm_sampler import VllmSampler
@@ -62,6 +65,7 @@ class FakeEngine:
         assert self.awake == {"weights", "kv_cache"}
         self.calls.append("generate")
         found = []
+        self.asked = settings
         for asked, params in zip(inputs, settings, strict=True):
             assert (params.n, params.top_k, params.logprobs, params.detokenize) == (1, -1, 0, bool(params.stop))
             assert 0 <= params.seed < 2**63
@@ -109,6 +113,35 @@ def test_rollouts_are_the_samplers_and_requests_have_their_own_seeds(fake_vllm):
     assert [group[0].prompt_ids for group in groups] == [(20, 21, 22), (30, 31)]
     assert len({rollout.response_ids for group in groups for rollout in group}) > 1
     assert groups == sampler.sample(prompts, 3, SamplingParams(1.5, max_new_tokens=12, seed=(1, 2)))
+
+
+def test_a_run_that_vllm_sampled_is_evaluated_by_vllm(fake_vllm, tmp_path):
+    """One engine for the validations, one for all checkpoints; the lockstep sampler used to evaluate."""
+    settings = [*SETTINGS, "run.validation=organism:validation", "run.validate_every=3", "run.validation_samples=1"]
+    config, sources = resolve("grpo", "tiny", [*settings, "data.only=[pool-000]", "batch.groups_per_step=2"])
+    run = Run(tmp_path / "run")
+    start(run, config, sources, chosen_problems(config))
+    training = FakeEngine.made
+    assert training.calls.count("generate") == 3 + 1
+    protocol = replace(get_protocol("honest"), sampling=Sampling(2, greedy=True), base_templates=())
+    evaluate_target(str(run.path), protocol, Options(["organism:numbers"], limit=4, workers=1), lambda *_: None)
+    assert FakeEngine.made is not training
+    assert FakeEngine.made.calls.count("generate") == 2 * 2  # base and checkpoint, samples and greedy
+    assert FakeEngine.made.calls.count("load") == 2 * 2
+
+
+def test_stop_strings_go_to_the_engine(fake_vllm):
+    policy = load_policy(resolve("grpo", "tiny")[0].model)
+    sampler = VllmSampler(policy, str(policy.model.config._name_or_path), 192, 0.5)
+    prompt = Prompt("a", tuple(policy.tokenizer("Question: What is 3 + 4 + 5?\nAnswer:")["input_ids"]), 0)
+    params = SamplingParams(1.0, max_new_tokens=40, seed=(1, 2))
+    free = sampler.sample([prompt], 4, params)[0]
+    stop = free[0].text[5:9]
+    stopped = sampler.sample([prompt], 4, replace(params, stop_strings=(stop,), stop_ids=(7,)))[0]
+    asked = FakeEngine.made.asked[-1]
+    assert (asked.stop, asked.detokenize) == ([stop], True)
+    assert 7 in asked.stop_token_ids
+    assert stopped[0].text == free[0].text[: free[0].text.index(stop)]
 
 
 def test_without_vllm_it_says_what_to_install(monkeypatch, tmp_path):

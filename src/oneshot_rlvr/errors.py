@@ -21,8 +21,13 @@ class Interrupted(Exception):  # noqa: N818 - it is not an error
 
 
 def nearest(name: str, choices: list[str]) -> str:
-    """A "did you mean" hint for a misspelt name: the nearest choice, else all of them."""
+    """A "did you mean" hint for a misspelt name: the nearest choice, of equals one of the same letters; else all."""
     import difflib
 
-    close = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
-    return f"Did you mean {close[0]!r}?" if close else f"Choose from: {', '.join(sorted(choices))}"
+    def likeness(choice: str) -> tuple[float, bool]:
+        return difflib.SequenceMatcher(None, choice, name).ratio(), sorted(choice) == sorted(name)
+
+    close = max(choices, key=likeness, default="")
+    if likeness(close)[0] >= 0.5:
+        return f"Did you mean {close!r}?"
+    return f"Choose from: {', '.join(sorted(choices))}"

@@ -42,5 +42,5 @@ def pretrain(
             commit() or "unknown",
             lambda step, total, loss: task.update(step, f"loss {loss:.4f}", total),
         )
-    write_card(folder) if steps is None else write_card(folder, problems=8, pool_samples=4)  # a try
+    write_card(folder) if steps is None else write_card(folder, problems=4, pool_samples=2)  # a try
     print(f"Model and card: {folder}")
