@@ -27,6 +27,7 @@ from oneshot_rlvr.evaluation.scoring import rates_of
 from oneshot_rlvr.evaluation.statistics import interval_over_seeds
 from oneshot_rlvr.organism import suites
 from oneshot_rlvr.problems import find_problems, get_template
+from oneshot_rlvr.runs import EvaluationFolder
 from oneshot_rlvr.runs.environment import environment
 from oneshot_rlvr.selection import accuracy_history, rank_by_variance
 from outcome import graded, trained

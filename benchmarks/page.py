@@ -19,6 +19,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,7 @@ def made_up_run(folder: Path, number: int) -> Path:
 
     def score() -> Score:
         value = 100 * float(random.random())
-        shape = {name: float(random.random()) for name in SHAPES}
+        shape: Any = {name: float(random.random()) for name in SHAPES}
         part = Part(value, (value - 2, value + 2), 100)
         by = {"category": {f"category {i}": part for i in range(7)}, "level": {str(i): part for i in range(1, 6)}}
         return Score(value, (value - 2, value + 2), 500, 8, passes={}, majority=None, by=by, **shape)

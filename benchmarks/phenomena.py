@@ -26,7 +26,7 @@ from oneshot_rlvr.evaluation.summary import saturation_step
 from oneshot_rlvr.grading.features import mean, reflects
 from oneshot_rlvr.organism import suites
 from oneshot_rlvr.problems import find_problems, get_template
-from oneshot_rlvr.runs import Run
+from oneshot_rlvr.runs import EvaluationFolder, Run
 from oneshot_rlvr.runs.environment import environment
 from oneshot_rlvr.selection import accuracy_history, rank_by_variance
 from outcome import graded, trained

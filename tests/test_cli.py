@@ -254,7 +254,8 @@ def test_a_length_that_leaves_no_room_is_said(tmp_path):
     assert oneshot("eval", folder, *plain, "--max-new-tokens", 40, "--samples", 1)[0] == 0
 
 
-def test_the_demo_writes_its_summary_resumes_and_refuses_another_seed(tmp_path):
+def test_the_demo_writes_its_summary_resumes_and_refuses_another_seed(tmp_path, monkeypatch):
+    monkeypatch.setattr("oneshot_rlvr.commands.demo_stages.SUITE_PROBLEMS", 8)
     quick = ["--model", "tiny", "--set", "run.steps=4", "--set", "run.save_every=1", "--out", tmp_path / "demo"]
     code, text, err = oneshot("demo", *quick)
     assert code == 0, err

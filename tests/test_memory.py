@@ -66,6 +66,6 @@ def test_rollouts_beyond_a_microbatch_take_no_more_memory():
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_no_tensor_of_length_times_vocabulary():
-    logits = 2048 * 152_000 * 4 / 2**20  # of one micro-batch, 1188 MiB
-    assert peaks(152_000, 512, [4])[0] < 0.4 * logits
-    assert peaks(152_000, 512, [4], chunk=False)[0] > logits  # the measure sees what it should
+    logits = 1024 * 152_000 * 4 / 2**20  # of one micro-batch, 594 MiB
+    assert peaks(152_000, 256, [4])[0] < 0.5 * logits
+    assert peaks(152_000, 256, [4], chunk=False)[0] > logits  # the measure sees what it should

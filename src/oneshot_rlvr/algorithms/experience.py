@@ -65,14 +65,15 @@ class Experience:
         flat = [(place, rollout) for place, group in enumerate(groups) for rollout in group.rollouts]
         index = {ids: i for i, ids in enumerate(dict.fromkeys(rollout.prompt_ids for _, rollout in flat))}
         rewards = [float("nan") if reward is None else reward for group in groups for reward in group.rewards]
-        sampled = all(rollout.logprobs for _, rollout in flat)
+        lengths = [len(rollout.response_ids) for _, rollout in flat]
+        logprobs = torch.tensor([value for _, rollout in flat for value in rollout.logprobs])
         return cls(
             prompts=tuple(index),
             prompt_B=tuple(index[rollout.prompt_ids] for _, rollout in flat),
             group_B=tuple(place for place, _ in flat),
             responses=tuple(rollout.response_ids for _, rollout in flat),
             rewards_B=torch.tensor(rewards, dtype=torch.float64),
-            sampler=[torch.tensor(rollout.logprobs) for _, rollout in flat] if sampled else None,
+            sampler=logprobs.split(lengths) if len(logprobs) == sum(lengths) else None,
         )
 
     def __len__(self) -> int:
@@ -101,9 +102,8 @@ class Experience:
     def by_group(self, advantages_PG: torch.Tensor) -> Experience:
         """With the same advantage for every token of a rollout, from a table as `rewards_PG` has it."""
         real_PG = torch.arange(advantages_PG.shape[1]) < self.sizes_P[:, None]
-        advantages_B = advantages_PG[real_PG]
-        rows = [advantages_B[b].expand(length) for b, length in enumerate(self.lengths_B)]
-        return replace(self, advantages=rows)
+        flat_N = advantages_PG[real_PG].repeat_interleave(torch.tensor(self.lengths_B))
+        return replace(self, advantages=flat_N.split(self.lengths_B))
 
     def minibatches(self, count: int) -> list[list[int]]:
         """The rollouts in `count` parts of whole groups, as even as can be; fewer where there are fewer groups."""

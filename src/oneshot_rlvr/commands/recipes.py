@@ -15,17 +15,17 @@ def recipes(
     name: Annotated[str | None, typer.Argument(help="Print this recipe's YAML, to start from.")] = None,
 ) -> None:
     """List the recipes, or print one."""
-    from oneshot_rlvr.config.resolve import layers_of, names, recipe_text, resolve
+    from oneshot_rlvr.config.resolve import about, layers_of, names, recipe_text
 
     if name is not None:
         layers_of("recipes", name)  # refuses an unknown one
         print(recipe_text(name), end="")
         return
-    table = Table("recipe", "collector", "advantage", "surrogate", "aggregation", "reward")
+    table = Table()
+    table.add_column("recipe", no_wrap=True)
+    table.add_column("")
     for recipe in names("recipes"):
-        section = resolve(recipe)[0].algorithm
-        units = (section.collector, section.advantage, section.surrogate, section.aggregation, section.reward)
-        table.add_row(recipe, *(plain(unit) for unit in units))
+        table.add_row(recipe, plain(about(recipe)))
     Console().print(table)
 
 
@@ -34,7 +34,10 @@ def methods() -> None:
     from oneshot_rlvr.commands.registries import REGISTRIES
 
     for registry in REGISTRIES:
-        table = Table("name", "options", "", title=f"{registry.kind}s ({registry.where})", title_justify="left")
+        table = Table(title=f"{registry.plural} ({registry.where})", title_justify="left")
+        table.add_column("name", no_wrap=True)
+        table.add_column("options")
+        table.add_column("")
         for row in registry.table():
             table.add_row(*(plain(cell) for cell in row))
         Console().print(table)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from oneshot_rlvr.algorithms import ADVANTAGES, AGGREGATIONS, KL_ESTIMATORS, PENALTIES, SURROGATES
-from oneshot_rlvr.config import Registry
+from oneshot_rlvr.config import Registry, names
+from oneshot_rlvr.config.resolve import about
 from oneshot_rlvr.grading import REWARDS
 from oneshot_rlvr.rollout import SAMPLERS
 from oneshot_rlvr.training import COLLECTORS
@@ -21,11 +22,12 @@ REGISTRIES: tuple[Registry, ...] = (
 
 
 def markdown() -> str:
-    """All of them as tables for docs/methods.md."""
-    parts = []
+    """The recipes and all registries as tables for docs/methods.md."""
+    rows = [f"| `{name}` | {about(name)} |" for name in names("recipes")]
+    parts = ["\n".join(["## Recipes", "", "| name | |", "|---|---|", *rows])]
     for registry in REGISTRIES:
         lines = [
-            f"## {registry.kind[0].upper()}{registry.kind[1:]}s: `{registry.where}`",
+            f"## {registry.plural[0].upper()}{registry.plural[1:]}: `{registry.where}`",
             "",
             "| name | options | |",
             "|---|---|---|",

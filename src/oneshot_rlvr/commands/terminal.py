@@ -11,11 +11,12 @@ import typer
 from rich.text import Text
 
 from oneshot_rlvr.errors import Interrupted, OneshotError
+from oneshot_rlvr.grading.modes import MODES
 
 Settings = Annotated[
     list[str] | None, typer.Option("--set", help="Override a configuration key, e.g. --set run.steps=50.")
 ]
-Mode = Annotated[str, typer.Option(help="Grading rules: default, released, qwen-eval or gsm8k-strict.")]
+Mode = Annotated[str, typer.Option(help=f"Grading rules: {', '.join(MODES)}.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Plain lines instead of progress bars.")]
 
 

@@ -37,6 +37,12 @@ def recipe_text(name: str) -> str:
     return (_folder("recipes") / f"{name}.yaml").read_text(encoding="utf-8")
 
 
+def about(name: str) -> str:
+    """What a shipped recipe is: the comment that it begins with."""
+    lines = recipe_text(name).splitlines()
+    return " ".join(line[1:].strip() for line in lines[: next(i for i, line in enumerate(lines) if line[:1] != "#")])
+
+
 def _read(path: Any, where: str) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}

@@ -133,10 +133,10 @@ class Unit:
 
 
 class Registry(Mapping[str, Callable[..., Any]]):
-    """Units of one kind by name. `kind` and `where` (a configuration key) are for messages and documentation."""
+    """Units of one kind by name. `kind`, its plural and `where` (a configuration key) are for messages and docs."""
 
-    def __init__(self, kind: str, where: str) -> None:
-        self.kind, self.where = kind, where
+    def __init__(self, kind: str, where: str, plural: str | None = None) -> None:
+        self.kind, self.where, self.plural = kind, where, plural or f"{kind}s"
         self._units: dict[str, Callable[..., Any]] = {}
 
     def __getitem__(self, name: str) -> Callable[..., Any]:
@@ -152,7 +152,7 @@ class Registry(Mapping[str, Callable[..., Any]]):
         """A decorator that gives a function its name here; `traits` become its attributes."""
 
         def add(function: Function) -> Function:
-            assert name not in self._units, f"two {self.kind}s are called {name}"
+            assert name not in self._units, f"two {self.plural} are called {name}"
             for trait, value in traits.items():
                 setattr(function, trait, value)
             self._units[name] = function
@@ -168,7 +168,7 @@ class Registry(Mapping[str, Callable[..., Any]]):
         """
         terms = parse(text, self.where)
         if len(terms) > 1 or terms[0].weight != 1:
-            raise OneshotError(f"{text!r} is a sum, and {self.kind}s have none", where=self.where, fix="Name one.")
+            raise OneshotError(f"{text!r} is a sum, and {self.plural} have none", where=self.where, fix="Name one.")
         return self._bound(terms[0], defaults or {})
 
     def sum(self, text: str, defaults: Mapping[str, Any] | None = None) -> list[tuple[float, Unit]]:

@@ -107,7 +107,7 @@ def _has_chat_template(checkpoint: Checkpoint) -> bool:
 
 
 def named_suites(names: Sequence[str], limit: int | None) -> dict[str, list[Problem]]:
-    """Problems by suite; a guest's name ("organism") stands for its held-out suites, a protocol's for its own."""
+    """Problems by suite; a guest's name stands for its held-out suites, a protocol's for its own."""
     wanted: list[str] = []
     for name in names:
         stands_for = PROTOCOLS[name].suites if name in PROTOCOLS else (name,)

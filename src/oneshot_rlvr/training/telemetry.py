@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import torch
+
 from oneshot_rlvr.algorithms import Experience, without_variance
 from oneshot_rlvr.grading import OUTCOMES
 from oneshot_rlvr.grading.features import boxes, mean, reflects
@@ -37,7 +40,7 @@ def group_metrics(groups: Sequence[Group], experience: Experience, sampled: int)
 def rollout_rows(groups: Sequence[Group], experience: Experience) -> list[dict[str, Any]]:
     """One row a rollout for the run folder: what was sampled, its grade, its advantage (the mean over its tokens)."""
     assert experience.advantages is not None
-    advantages = iter(experience.advantages)
+    advantages = iter(_means(torch.cat(list(experience.advantages)), experience.lengths_B))
     rows = []
     for place, group in enumerate(groups):
         for rollout, grade in zip(group.rollouts, group.grades, strict=True):
@@ -50,14 +53,16 @@ def rollout_rows(groups: Sequence[Group], experience: Experience) -> list[dict[s
                 "outcome": grade.outcome,
                 "extracted": grade.extracted,
                 "reward": grade.reward,
-                "advantage": round(_mean_of(next(advantages)), 6),
+                "advantage": round(next(advantages), 6),
                 "logprob": round(sum(rollout.logprobs), 4) if rollout.logprobs else None,
             }
             rows.append(row | ({"hint": group.hint} if group.hint else {}))
     return rows
 
 
-def _mean_of(advantages_T: Any) -> float:
-    """Exactly the advantage where all tokens have the same."""
-    first = float(advantages_T[0])
-    return first if advantages_T.stride() == (0,) else float(advantages_T.mean())
+def _means(values_N: torch.Tensor, lengths: Sequence[int]) -> list[float]:
+    """The mean of each stretch; exactly its value where all of it is equal."""
+    values, starts = values_N.double().cpu().numpy(), np.cumsum([0, *lengths[:-1]])
+    constant = np.maximum.reduceat(values, starts) == np.minimum.reduceat(values, starts)
+    means = np.add.reduceat(values, starts) / np.array(lengths)
+    return np.where(constant, values[starts], means).tolist()
