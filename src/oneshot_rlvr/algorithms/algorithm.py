@@ -44,7 +44,7 @@ class Algorithm:
             *PENALTIES.sum(section.penalties, estimator),
         ]
         algorithm = cls(
-            ADVANTAGES.unit(section.advantage, estimator),
+            ADVANTAGES.unit(section.advantage),
             SURROGATES.unit(section.surrogate, clip),
             AGGREGATIONS.unit(section.aggregation, {"length": max_new_tokens}),
             tuple((weight, unit) for weight, unit in terms if weight),

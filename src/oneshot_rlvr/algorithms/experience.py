@@ -125,9 +125,8 @@ class Totals:
 class LossInputs:
     """One micro-batch as a loss sees it, [B, T], 0 beyond a response's end.
 
-    `logprobs_BT` and `entropy_BT` carry gradients; nothing else does. `old_BT` is the
-    trainer's own, detached, where one update is made from a batch. `mask_BT` is True on response tokens, the stop token
-    among them.
+    `logprobs_BT` and `entropy_BT` carry gradients; nothing else does. `old_BT` is the trainer's own, detached, where
+    one update is made from a batch. `mask_BT` is True on response tokens, the stop token among them.
     """
 
     logprobs_BT: torch.Tensor

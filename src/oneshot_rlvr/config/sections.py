@@ -96,7 +96,7 @@ class AlgorithmSection(Section):
     clip_high: float = Field(default=0.2, ge=0, description="of surrogates that clip: the ratio's most is 1 + this")
     entropy_coefficient: float = Field(default=0.0, description="weight of the entropy bonus; below 0 a penalty")
     kl_coefficient: float = Field(default=0.0, ge=0, description="weight of the KL loss; 0 loads no reference model")
-    kl_estimator: str = Field(default="k3", description="k1, k2 or k3, wherever a KL divergence is estimated")
+    kl_estimator: str = Field(default="k3", description="k1, k2 or k3, of the KL loss")
     teacher: str | None = Field(default=None, description="the model that a unit which needs a teacher compares with")
     penalties: str = Field(default="", description="further terms of the loss, a weighted sum; empty for none")
 

@@ -213,7 +213,10 @@ class Registry(Mapping[str, Callable[..., Any]]):
 
 def _known_options(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """What may be given in parentheses: parameters that are keywords alone, or have a default."""
-    parameters = inspect.signature(function).parameters.values()
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except ValueError:  # a builtin that does not say
+        return {}
     return {
         p.name: p
         for p in parameters

@@ -1,0 +1,161 @@
+"""The folder of an evaluation.
+
+`protocol.json` (what was asked), `suites/` (the problems), `index.json` (each model's weights and transcripts),
+`transcripts/`, `scores.json`, `baselines.json` (the base under other templates), `summary.json`, `examples.json`,
+`lm_eval/`.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.files import locked, read_json, read_rows, write_atomically, write_json
+from oneshot_rlvr.problems import Problem, load_problems, to_jsonl
+from oneshot_rlvr.runs.scores import Scores
+
+log = logging.getLogger(__name__)
+Row = dict[str, Any]
+DEFAULT = "honest"
+
+
+@dataclass(frozen=True)
+class EvaluationFolder:
+    """One evaluation's files. Nothing need be there."""
+
+    path: Path
+
+    @staticmethod
+    def name_of(protocol: str) -> str:
+        """What a protocol's folder in a run is called."""
+        return "eval" if protocol == DEFAULT else f"eval-{protocol}"
+
+    @property
+    def scores_path(self) -> Path:
+        """Where the scores of the base and the checkpoints are."""
+        return self.path / "scores.json"
+
+    @property
+    def summary_path(self) -> Path:
+        """Where the summary of a run's scores is."""
+        return self.path / "summary.json"
+
+    @property
+    def complete(self) -> bool:
+        """Whether something has been evaluated here."""
+        return (self.path / "index.json").exists()
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold it against other processes."""
+        return locked(self.path, "evaluation folder")
+
+    # What was asked
+
+    def protocol(self) -> Row:
+        """The record of what was asked; empty if nothing was."""
+        return self._optional("protocol.json") or {}
+
+    def suites(self) -> dict[str, list[Problem]]:
+        """The problems by suite."""
+        return {name: load_problems(self._suite_path(name)) for name in self.protocol()["suites"]}
+
+    def write_suite(self, name: str, problems: Sequence[Problem]) -> None:
+        """Keep a suite's problems."""
+        write_atomically(self._suite_path(name), to_jsonl(problems))
+
+    def _suite_path(self, name: str) -> Path:
+        safe = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
+        return self.path / "suites" / f"{safe}.jsonl"
+
+    # What was found
+
+    def transcript_path(self, name: str) -> Path:
+        """A file of sampled responses."""
+        return self.path / "transcripts" / name
+
+    def transcript(self, name: str) -> list[Row]:
+        """The responses of a file.
+
+        Raises:
+            OneshotError: it is missing or damaged.
+        """
+        return read_rows(self.transcript_path(name), "Delete it and run `oneshot eval` again.")
+
+    def adopt(self, other: EvaluationFolder) -> None:
+        """Take over another evaluation's transcripts: their names say everything that they depend on."""
+        for path in (other.path / "transcripts").glob("*.zst"):
+            if not self.transcript_path(path.name).exists():
+                write_atomically(self.transcript_path(path.name), path.read_bytes())
+
+    def index(self) -> dict[str, Row]:
+        """Each model's weights, template and transcripts."""
+        return self._optional("index.json") or {}
+
+    def scores(self) -> Scores:
+        """What has been scored.
+
+        Raises:
+            OneshotError: a damaged file.
+        """
+        files = [self._optional(name) or {} for name in ("scores.json", "baselines.json")]
+        try:
+            return Scores.from_json(*files)
+        except ValueError as error:
+            raise OneshotError(
+                f"the scores are damaged: {error}", where=self.scores_path, fix="Run `oneshot eval` again."
+            ) from error
+
+    def write_scores(self, scores: Scores, index: dict[str, Row]) -> None:
+        """The scores, then what they were made from: a kill in between makes them be graded again."""
+        for name, rows in zip(("scores.json", "baselines.json"), scores.to_json(), strict=True):
+            if rows:
+                write_json(self.path / name, rows)
+        write_json(self.path / "index.json", dict(sorted(index.items())))
+
+    def write_regraded(self, scores: Scores, rules: str) -> Path:
+        """Scores under other rules than the evaluation's."""
+        path = self.path / f"scores.{rules}.json"
+        own, baselines = scores.to_json()
+        write_json(path, own | baselines)
+        return path
+
+    def begin(self, record: Row) -> tuple[Scores, dict[str, Row]]:
+        """The scores that stay and their index; what was asked otherwise is forgotten, but for the transcripts."""
+        if self.protocol() not in ({}, record):
+            if self.scores_path.exists():
+                log.warning("%s held scores of other questions; they make way (transcripts stay)", self.path)
+            for name in ("index.json", "scores.json", "baselines.json", "summary.json", "examples.json"):
+                (self.path / name).unlink(missing_ok=True)
+            shutil.rmtree(self.path / "lm_eval", ignore_errors=True)
+        write_json(self.path / "protocol.json", record)
+        index = self.index()
+        kept = {name: found for name, found in self.scores().labelled().items() if name in index}
+        return Scores.of(kept), index
+
+    # What it says
+
+    def summary(self) -> Row:
+        """What a run's scores over steps say; empty if there is none."""
+        return self._optional("summary.json") or {}
+
+    def write_summary(self, summary: Row) -> None:
+        """Keep it."""
+        write_json(self.summary_path, summary)
+
+    def examples(self) -> Row | None:
+        """The same problems answered before and after; None if there are none."""
+        return self._optional("examples.json")
+
+    def write_examples(self, examples: Row) -> None:
+        """Keep them."""
+        write_json(self.path / "examples.json", examples)
+
+    def _optional(self, name: str) -> Any:
+        path = self.path / name
+        return read_json(path) if path.exists() else None
