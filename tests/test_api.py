@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import subprocess
 import sys
@@ -99,8 +100,38 @@ def test_mistakes_raise_one_line(given, says):
     assert "\n" not in str(error.value)
 
 
+def test_none_is_a_value_and_a_reward_may_be_any_callable(tmp_path):
+    quick = {**SHORT, "run.steps": 1, "run.validation": None}
+
+    class Longest:
+        def __call__(self, problem, responses):
+            return [float(r.tokens) for r in responses]
+
+    run = oneshot.train("grpo", model="organism", problems="organism", settings=quick, reward=Longest(), out="none")
+    assert run.config.run.validation is None
+    assert run.sources["run.validation"] == "--set"
+    assert run.metrics()[0]["reward/mean"] > 1
+    part = functools.partial(lambda problem, responses, weight: [weight] * len(responses), weight=0.5)
+    run = oneshot.train("grpo", model="tiny", problems="organism", settings=SHORT, reward=part, out="part")
+    assert run.metrics()[0]["reward/mean"] == 0.5
+
+
+def test_it_evaluates_as_the_command_does(tmp_path):
+    run = oneshot.train("grpo", model="tiny", problems="organism", settings=SHORT, out="run")
+    scores = oneshot.evaluate(run, suites=["organism:numbers"], limit=4, samples=2, workers=1)
+    written = (run.path / "eval" / "scores.json").stat().st_mtime_ns
+    same = ["--suite", "organism:numbers", "--limit", 4, "--samples", 2, "--workers", 1]
+    assert command("eval", run.path, *same)[0] == 0
+    assert (run.path / "eval" / "scores.json").stat().st_mtime_ns == written  # nothing made way
+    assert run.evaluation().scores() == scores
+    with pytest.raises(OneshotError, match="greedy"):
+        oneshot.evaluate(run, protocol="released-validation", samples=8)
+
+
 def test_select_takes_a_history_and_report_wants_runs(tmp_path):
     (tmp_path / "h.json").write_text('{"a": [0, 1], "b": [0.5, 0.5]}')
     assert [row.problem_id for row in oneshot.select("h.json")] == ["a", "b"]
+    with pytest.raises(OneshotError, match="Did you mean 'variance'"):
+        oneshot.select("h.json", by="varience")
     with pytest.raises(OneshotError, match="no run"):
         oneshot.report([])

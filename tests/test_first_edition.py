@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from command import oneshot
 from oneshot_rlvr.evaluation.offline import compare
-from oneshot_rlvr.runs import Run
+from oneshot_rlvr.runs import Run, Scores
 from runs import same, weights
 
 ARCHIVE = Path(__file__).parent / "first_edition" / "run.tar.xz"
@@ -57,9 +58,17 @@ def test_it_is_evaluated_without_sampling_again(run):
     code, text, err = oneshot("eval", run.path, *suite)
     assert code == 0, err
     assert f"chosen on the validation problems: step_{run.chosen_step():06d}" in text
-    assert sorted(folder.path.glob("transcripts/*")) == before
+    now = set(folder.path.glob("transcripts/*"))
+    assert len(now - set(before)) == 1  # the base under `chat`, whose turn now ends a response
     assert [path.stat().st_mtime_ns for path in before] == stamps
-    assert folder.scores() == scores
+    assert without_chat(folder.scores()) == without_chat(scores)
+    scores = folder.scores()
+    assert oneshot("eval", run.path, *suite, "--every", 3)[0] == 0
+    assert folder.scores() == scores  # what this call did not ask for stays
+
+
+def without_chat(scores: Scores) -> Scores:
+    return replace(scores, baselines={name: one for name, one in scores.baselines.items() if name != "chat"})
 
 
 def test_it_is_regraded_compared_reported_and_selected_from(run, tmp_path):

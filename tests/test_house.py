@@ -6,14 +6,18 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
 from command import oneshot
 from oneshot_rlvr.algorithms import KL_ESTIMATORS
+from oneshot_rlvr.commands import evaluate, plan, pretrain
+from oneshot_rlvr.commands.planner import DEVICES
 from oneshot_rlvr.commands.registries import REGISTRIES, markdown
 from oneshot_rlvr.config import AlgorithmSection, ModelSection, names
 from oneshot_rlvr.evaluation import PROTOCOLS
+from oneshot_rlvr.organism.pretrain import PRESETS
 from oneshot_rlvr.problems import TEMPLATES
 
 ROOT = Path(__file__).parents[1]
@@ -108,8 +112,14 @@ def test_the_command_lists_recipes_and_methods():
 
 def test_typed_choices_are_all_there_are():
     """Help texts and descriptions that must not import torch name choices by hand."""
-    protocols = re.sub(r"[\s│]+", "", oneshot("eval", "model", "--help")[1])  # however it is wrapped
-    assert [name for name in PROTOCOLS if name not in protocols] == []
+    options = {
+        "protocol": (evaluate.model, PROTOCOLS),
+        "gpu": (plan.plan, [*DEVICES, "cpu"]),
+        "preset": (pretrain.pretrain, PRESETS),
+    }
+    for name, (command, choices) in options.items():
+        said = str(get_type_hints(command, include_extras=True)[name].__metadata__[0].help)
+        assert [choice for choice in choices if choice not in said] == []
     fields = {"template": (ModelSection, TEMPLATES), "kl_estimator": (AlgorithmSection, KL_ESTIMATORS)}
     for name, (section, choices) in fields.items():
         assert [c for c in choices if c not in (section.model_fields[name].description or "")] == []

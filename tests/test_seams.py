@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,16 +18,16 @@ from oneshot_rlvr.commands.session import chosen_problems, start
 from oneshot_rlvr.config import names, resolve
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.grading import get_reward
-from oneshot_rlvr.problems import Problem, get_template, hinted
-from oneshot_rlvr.problems.hints import first_steps
+from oneshot_rlvr.problems import Problem, find_problems, get_template, hinted
+from oneshot_rlvr.problems.solutions import demonstration, first_steps
 from oneshot_rlvr.rollout import ScriptedSampler
 from oneshot_rlvr.runs import Run
 from oneshot_rlvr.training import prepare, train
 from oneshot_rlvr.training.checkpoint import restore_learner
-from oneshot_rlvr.training.collectors.demonstrations import demonstration
 from oneshot_rlvr.training.models import Learner
 from runs import same, weights
 
+PACKAGE = Path(__file__).parents[1] / "src" / "oneshot_rlvr"
 SHORT = ["run.steps=2", "run.save_every=2", "batch.groups_per_step=4", "batch.group_size=4"]
 
 
@@ -49,7 +51,7 @@ def test_every_recipe_trains(recipe, tmp_path):
     first, second = run.metrics()
     assert math.isfinite(second["policy/loss"])
     assert max(first["policy/grad_norm"], second["policy/grad_norm"]) > 0
-    base = load_file(Path(__file__).parents[1] / "src/oneshot_rlvr/organism/weights/tiny/model.safetensors")
+    base = load_file(PACKAGE / "organism" / "weights" / "tiny" / "model.safetensors")
     assert not same(weights(run, 2), base)
 
 
@@ -121,6 +123,20 @@ def test_refill_is_bounded_and_trains_on_what_there_is(tmp_path, tokenizer):
     assert (metrics["group/sampled"], metrics["group/count"], metrics["policy/grad_norm"]) == (12, 4, 0)
 
 
+def test_refill_trains_on_no_length_penalty_where_no_group_is_mixed(tmp_path, tokenizer):
+    sampler = ScriptedSampler(tokenizer, lambda prompt, copy: WRONG * (1 + copy))
+    settings = ["run.steps=1", "algorithm.reward='accuracy + overlong(max_tokens=30)'", "algorithm.collector"]
+    run = run_of(
+        tmp_path,
+        "dapo",
+        *settings[:2],
+        "algorithm.collector=\"refill(rounds=1, by='outcome')\"",
+        sampler=sampler,
+        problems=[TWELVE],
+    )
+    assert {row["advantage"] for row in run.rollouts(1)} == {0}
+
+
 def test_refill_by_outcome_does_not_take_a_length_penalty_for_variance(tmp_path, tokenizer):
     sampler = ScriptedSampler(tokenizer, lambda prompt, copy: WRONG * (1 + copy))
     settings = ["run.steps=1", "algorithm.reward='accuracy + overlong(max_tokens=30)'"]
@@ -160,24 +176,31 @@ def test_a_hinted_rollout_is_scored_against_the_prompt_that_produced_it(tmp_path
     assert sampler.asked[-1].ids != sampler.asked[0].ids
 
 
-def test_hints_end_at_a_step():
+def test_hints_end_at_a_step_and_give_no_answer_away():
     solution = r"We have \frac{1}{2.5} = 0.4. Then x = 3.5. So it is 7." + "\nDone."
     steps = [first_steps(solution, fraction) for fraction in (0.01, 0.25, 0.5, 0.75, 1.0)]
-    ends = [r"We have \frac{1}{2.5} = 0.4.", "Then x = 3.5.", "So it is 7.", "Done."]
+    ends = [r"We have \frac{1}{2.5} = 0.4.", "Then x = 3.5.", "So it is 7."]
     for found in steps:
         assert solution.startswith(found)
         assert any(found.endswith(end) for end in ends), found
-    assert steps[0] == ends[0]
-    assert steps[-1] == solution
+    assert (steps[0], steps[-1]) == (ends[0], solution.removesuffix("\nDone."))
     assert [len(step) for step in steps] == sorted(len(step) for step in steps)
+    assert first_steps("2+3=5\n#### 5", 0.75) == "2+3=5"
+    assert first_steps(r"We add. So \boxed{5}. Now check.", 1.0) == "We add."
+    assert first_steps(r"We add 2 and 3 to get 5, so \boxed{5}.", 0.25) == ""
+    for problem in find_problems("organism:hints"):
+        for fraction in (0.25, 0.5, 0.75):
+            hint = hinted(problem, fraction).question.partition("Hint: ")[2]
+            assert hint.startswith(problem.extra["hint"])
+            assert not hint.endswith(f"= {problem.answer}.")
 
 
 def test_a_problem_without_a_solution_has_no_hint_and_demonstrates_nothing(tmp_path, tokenizer):
     bare = dataclasses.replace(TWELVE, solution=None)
     for collector in ("hint", "demonstrations"):
-        sampler = Attempts(tokenizer, lambda prompt: 99)
         with pytest.raises(OneshotError, match=r"problem p.*column `solution`"):
-            run_of(tmp_path / collector, "grpo", f"algorithm.collector={collector}", sampler=sampler, problems=[bare])
+            run_of(tmp_path / collector, "grpo", f"algorithm.collector={collector}", problems=[TWELVE, bare])
+        assert not (tmp_path / collector).exists()  # found before the run began
 
 
 def test_demonstrations_are_learnt_by_their_cross_entropy(tmp_path, tokenizer):
@@ -234,6 +257,26 @@ def broken(experience):
 
 def nothing(source, step):
     return []
+
+
+def whole(experience):
+    return dataclasses.replace(experience, advantages=experience.rewards_B)
+
+
+def lists(experience):
+    return dataclasses.replace(experience, advantages=[[1.0] for _ in experience.responses])
+
+
+def alone(inputs):
+    return -inputs.advantages_BT * inputs.logprobs_BT
+
+
+def plain(values, mask, totals):
+    return values.sum()
+
+
+def squared(p, q):
+    return 0.25 * (p - q).square()
 """
 
 
@@ -276,6 +319,14 @@ def test_a_users_advantage_collector_and_reward_train_from_a_recipe(mine):
         ({"collector": "mine_seams:nothing"}, "did not return a list of groups"),
         ({"advantage": "mine_seams:twice(x=1)"}, "It has: factor"),
         ({"collector": "twice"}, "unknown collector 'twice'"),
+        ({"advantage": "mine_seams:whole"}, "did not return what it should"),
+        ({"advantage": "mine_seams:lists"}, "did not return what it should"),
+        ({"surrogate": "mine_seams:broken"}, "AttributeError"),
+        ({"surrogate": "mine_seams:alone"}, r"return \(values"),
+        ({"aggregation": "mine_seams:plain"}, "what it is divided by"),
+        ({"penalties": "0.1*mine_seams:plain"}, "TypeError"),
+        ({"kl_estimator": "k9"}, "Did you mean"),
+        ({"advantage": "reinforce_pp(kl=0.1, estimator='k9')"}, "unknown KL estimator"),
     ],
 )
 def test_mistakes_in_a_users_files_are_one_line(mine, algorithm, says):
@@ -283,6 +334,13 @@ def test_mistakes_in_a_users_files_are_one_line(mine, algorithm, says):
 
     said = refused("train", recipe(mine, **algorithm), "--model", "tiny", "--out", mine / "run", "--quiet")
     assert re.search(says, said), said
+
+
+def test_a_users_kl_estimator(mine):
+    path = recipe(mine, kl_estimator="mine_seams:squared", penalties="0.5*kl(estimator='mine_seams:squared')")
+    code, _, err = oneshot("train", path, "--model", "tiny", "--out", mine / "run", "--steps", 2, "--quiet")
+    assert code == 0, err
+    assert Run(mine / "run").metrics()[1]["policy/kl"] > 0
 
 
 def test_recipes_may_be_like_others(tmp_path):
@@ -347,6 +405,12 @@ def test_a_teacher_is_asked_for_and_scored(mine):
     assert {row["advantage"] for row in Run(mine / "same").rollouts(1)} == {0}  # a model teaches itself nothing
     assert oneshot(*command, "algorithm.teacher=organism", "--out", mine / "other")[0] == 0
     assert {row["advantage"] for row in Run(mine / "other").rollouts(1)} != {0}
+    other = shutil.copytree(PACKAGE / "organism" / "weights" / "tiny", mine / "other-tokens")
+    words = json.loads((other / "tokenizer.json").read_text())
+    words["added_tokens"][-1]["content"] += "x"
+    (other / "tokenizer.json").write_text(json.dumps(words))
+    said = refused(*command, f"algorithm.teacher={other}", "--out", mine / "refused")
+    assert "reads other tokens" in said
 
 
 def test_a_need_that_nothing_gives_is_refused(mine):

@@ -245,6 +245,15 @@ def test_rollouts_of_advantage_zero_cost_nothing_and_change_nothing():
     assert_close(skipped, everything, 1e-9)
 
 
+def test_a_step_without_a_used_rollout_still_has_its_metrics():
+    free = settings("algorithm.entropy_coefficient=0", "algorithm.kl_coefficient=0")
+    models = models_of(random_policy("qwen2"), config=free)
+    metrics = update(models, scripted_experience([0.0] * 8), algorithm_of(free), free)
+    for name in ("kl", "clip_fraction", "sampler_gap", "loss", "grad_norm", "scored_fraction"):
+        assert metrics[f"policy/{name}"] == 0
+    assert metrics["policy/entropy"] == pytest.approx(1)  # the mean of -log p of what was sampled
+
+
 def test_a_reference_equal_to_the_policy_changes_nothing_and_kl_is_measured():
     _, without = updated(settings())
     metrics, with_reference = updated(settings(), reference=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
 import torch
 
-from oneshot_rlvr.algorithms.experience import NEEDS, Experience, LossInputs, LossTerms
+from oneshot_rlvr.algorithms.experience import NEEDS, Experience, LossInputs, LossTerms, Totals
 from oneshot_rlvr.algorithms.registries import ADVANTAGES, AGGREGATIONS, KL_ESTIMATORS, PENALTIES, SURROGATES
 from oneshot_rlvr.config import AlgorithmSection, Unit
 from oneshot_rlvr.errors import OneshotError
@@ -35,7 +35,6 @@ class Algorithm:
         Raises:
             OneshotError: an unknown unit or option.
         """
-        KL_ESTIMATORS.unit(section.kl_estimator)
         clip = {"clip_low": section.clip_low, "clip_high": section.clip_high}
         estimator = {"estimator": section.kl_estimator}
         terms = [
@@ -49,7 +48,10 @@ class Algorithm:
             AGGREGATIONS.unit(section.aggregation, {"length": max_new_tokens}),
             tuple((weight, unit) for weight, unit in terms if weight),
         )
+        KL_ESTIMATORS.unit(section.kl_estimator)
         for unit in algorithm.units:
+            if "estimator" in unit.options:
+                KL_ESTIMATORS.unit(unit.options["estimator"])
             if unknown := [need for need in unit.trait("needs", ()) if need not in NEEDS]:
                 raise OneshotError(
                     f"{unit.name} needs {unknown[0]!r}", where=unit.where, fix=f"Choose from: {', '.join(NEEDS)}."
@@ -78,13 +80,14 @@ class Algorithm:
             OneshotError: a user's function gave something else.
         """
         found = self.advantage(experience)
-        lengths = [len(row) for row in found.advantages or ()] if isinstance(found, Experience) else None
-        if lengths != experience.lengths_B:
-            raise OneshotError(
-                "it did not return the experience with `advantages`, one tensor [T] a rollout",
-                where=f"{self.advantage.where} {self.advantage.name}",
-                fix="Return dataclasses.replace(experience, advantages=[...]).",
-            )
+        rows = found.advantages if isinstance(found, Experience) else None
+        rows = rows if isinstance(rows, Sequence) else ()
+        shapes = [tuple(row.shape) if isinstance(row, torch.Tensor) else None for row in rows]
+        _expect(
+            self.advantage,
+            shapes == [(length,) for length in experience.lengths_B],
+            "return dataclasses.replace(experience, advantages=[...]), one tensor [T] a rollout",
+        )
         return found
 
     def loss(self, inputs: LossInputs) -> LossTerms:
@@ -92,21 +95,56 @@ class Algorithm:
 
         The sums are those of the surrogate, the entropy, and each penalty under its name (0 for a KL that nothing asks
         for).
-        """
-        surrogate_BT, sums = self.surrogate(inputs)
-        loss = self._aggregated(inputs, surrogate_BT)
-        sums = {**sums, "entropy": _sum(inputs, inputs.entropy_BT), "kl": inputs.logprobs_BT.new_zeros(())}
-        for coefficient, penalty in self.penalties:
-            term_BT = penalty(inputs)
-            loss = loss + self._aggregated(inputs, term_BT, coefficient)
-            sums[penalty.name] = _sum(inputs, term_BT)
-        return LossTerms(loss, {name: value.detach() for name, value in sums.items()})
 
-    def _aggregated(
-        self, inputs: LossInputs, values_BT: torch.Tensor, coefficient: float | None = None
-    ) -> torch.Tensor:
-        total, divisor = self.aggregation(values_BT, inputs.mask_BT, inputs.totals)
-        return (total if coefficient is None else coefficient * total) / divisor
+        Raises:
+            OneshotError: a user's function gave something else than it should.
+        """
+        pair = self.surrogate(inputs)
+        good = isinstance(pair, tuple) and len(pair) == 2 and _like(pair[0], inputs) and isinstance(pair[1], Mapping)
+        _expect(self.surrogate, good, "return (values [B, T], {name: sum})")
+        surrogate_BT, named = pair
+        loss = self._aggregated(inputs, surrogate_BT)
+        zero = inputs.logprobs_BT.new_zeros(())
+        sums = {**named, "entropy": _sum(inputs, inputs.entropy_BT), "kl": zero}
+        for weight, penalty in self.penalties:
+            term_BT = penalty(inputs)
+            _expect(penalty, _like(term_BT, inputs), "return values [B, T]")
+            loss = loss + self._aggregated(inputs, term_BT, weight)
+            sums[penalty.name] = _sum(inputs, term_BT)
+        return LossTerms(loss, {name: torch.as_tensor(value).detach() for name, value in sums.items()})
+
+    def sums_of_nothing(self) -> dict[str, float]:
+        """The sums that `loss` names, all 0: of a step whose loss looks at no rollout."""
+        one = torch.zeros(1, 1)
+        empty = LossInputs(
+            logprobs_BT=one,
+            entropy_BT=one,
+            mask_BT=torch.zeros(1, 1, dtype=torch.bool),
+            old_BT=one,
+            advantages_BT=one,
+            totals=Totals(1, 1),
+            reference_BT=one,
+            teacher_BT=one,
+        )
+        return {name: float(value) for name, value in self.loss(empty).sums.items()}
+
+    def _aggregated(self, inputs: LossInputs, values_BT: torch.Tensor, weight: float | None = None) -> torch.Tensor:
+        pair = self.aggregation(values_BT, inputs.mask_BT, inputs.totals)
+        good = isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], torch.Tensor) and pair[0].ndim == 0
+        _expect(self.aggregation, good, "return (sum, what it is divided by)")
+        total, divisor = pair
+        return (total if weight is None else weight * total) / divisor
+
+
+def _expect(unit: Unit, good: bool, says: str) -> None:
+    if not good:
+        raise OneshotError(
+            "it did not return what it should", where=f"{unit.where} {unit.name}", fix=f"It should {says}."
+        )
+
+
+def _like(values: object, inputs: LossInputs) -> bool:
+    return isinstance(values, torch.Tensor) and values.shape == inputs.mask_BT.shape
 
 
 def _sum(inputs: LossInputs, values_BT: torch.Tensor) -> torch.Tensor:

@@ -40,4 +40,4 @@ def entropy(inputs: LossInputs) -> torch.Tensor:
 def kl(inputs: LossInputs, estimator: str = "k3") -> torch.Tensor:
     """An estimate of KL(policy || reference) at each token. `algorithm.kl_coefficient` adds it: GRPO's KL loss."""
     assert inputs.reference_BT is not None
-    return KL_ESTIMATORS[estimator](inputs.logprobs_BT, inputs.reference_BT)
+    return KL_ESTIMATORS.unit(estimator)(inputs.logprobs_BT, inputs.reference_BT)

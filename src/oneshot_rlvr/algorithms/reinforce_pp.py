@@ -27,13 +27,15 @@ def reinforce_pp(experience: Experience, kl: float = 0.0, estimator: str = "k1",
     `compute_reinforce_plus_plus_outcome_advantage` and `apply_kl_penalty`.
     """
 
+    estimate = KL_ESTIMATORS.unit(estimator)
+
     def returns_of(b: int) -> torch.Tensor:
         rewards_T = torch.zeros(experience.lengths_B[b], dtype=torch.float64)
         if kl:
             assert experience.old is not None
             assert experience.reference is not None
             old_T, reference_T = (rows[b].double().cpu() for rows in (experience.old, experience.reference))
-            rewards_T -= kl * KL_ESTIMATORS[estimator](old_T, reference_T)
+            rewards_T -= kl * estimate(old_T, reference_T)
         rewards_T[-1] += experience.rewards_B[b]
         return to_go(rewards_T, gamma)
 

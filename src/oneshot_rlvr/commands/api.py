@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,13 @@ from oneshot_rlvr.evaluation import get_protocol
 from oneshot_rlvr.evaluation.publish import write_lm_eval
 from oneshot_rlvr.evaluation.target import Options, evaluate_target
 from oneshot_rlvr.grading import of_function
+from oneshot_rlvr.grading.reward_spec import name_of
 from oneshot_rlvr.grading.rewards import Rewards
 from oneshot_rlvr.problems import Problem
 from oneshot_rlvr.problems.loaders import from_rows
 from oneshot_rlvr.reporting import write_report
 from oneshot_rlvr.runs import Run, Scores
-from oneshot_rlvr.selection import Ranked, accuracy_history, rank_by_variance, read_history
+from oneshot_rlvr.selection import SELECTORS, Ranked, accuracy_history, read_history
 from oneshot_rlvr.training.loop import OnStep
 
 Problems = str | Path | Sequence[Problem | tuple[str, str] | Mapping[str, Any]]
@@ -52,16 +52,15 @@ def train(
         OneshotError: something that is asked for cannot be used; nothing has been trained then.
     """
     own = problems if isinstance(problems, str | Path) or problems is None else as_problems(problems)
-    named = reward if isinstance(reward, str) or reward is None else f"{reward.__module__}:{reward.__qualname__}"
+    function = of_function(reward) if callable(reward) else None
+    named = reward if isinstance(reward, str) or reward is None else name_of(reward)
     flags = {
         "data.problems": str(own) if isinstance(own, str | Path) else "given in Python" if own else None,
         "algorithm.reward": named,
-        **(settings or {}),
     }
-    config, sources = resolve(recipe, str(model), (), flags)
+    config, sources = resolve(recipe, str(model), settings or {}, flags)
     chosen = session.only(own, config) if isinstance(own, list) else session.chosen_problems(config)
     run = Run(out or new_folder(recipe, str(model)))
-    function = of_function(reward) if callable(reward) else None
     if not run.started:
         session.start(run, config, sources, chosen, on_step, function)
         return run
@@ -104,6 +103,7 @@ def evaluate(
     suites: Sequence[str] = (),
     limit: int | None = None,
     samples: int | None = None,
+    temperature: float | None = None,
     every: int = 1,
     out: str | Path | None = None,
     workers: int | None = None,
@@ -116,6 +116,7 @@ def evaluate(
         suites: what to ask; by default the protocol's suites.
         limit: only the first problems of each suite.
         samples: k of avg@k, instead of the protocol's.
+        temperature: of the samples, instead of the protocol's.
         every: of a run, every k-th checkpoint and the last.
         out: where scores and transcripts go; by default into the run, or under `runs/`.
         workers: sampling processes; by default one a core for small models.
@@ -123,14 +124,7 @@ def evaluate(
     Raises:
         OneshotError: no such model, run, protocol or suite.
     """
-    asked = get_protocol(protocol)
-    if samples is not None:
-        asked = replace(
-            asked,
-            sampling=replace(asked.sampling, samples=samples),
-            by_suite={suite: replace(one, samples=samples) for suite, one in asked.by_suite.items()},
-            changed=(f"samples={samples}",),
-        )
+    asked = get_protocol(protocol).changed_by({}, {"samples": samples, "temperature": temperature}, limit)
     path = target.path if isinstance(target, Run) else target
     options = Options(suites, Path(out) if out else None, every, limit, workers=workers)
     result = evaluate_target(str(path), asked, options, lambda *_: None)
@@ -156,14 +150,16 @@ def report(runs: Sequence[Run | str | Path], *, out: str | Path | None = None, p
     return write_report(paths, page, f"Run {paths[0].resolve().name}", protocol=protocol)
 
 
-def select(source: Run | str | Path) -> list[Ranked]:
-    """Problems by the variance of their training accuracy, pi_1 first. As `oneshot select`.
+def select(source: Run | str | Path, *, by: str = "variance") -> list[Ranked]:
+    """Problems in the order of a selector, by default the variance of their training accuracy: pi_1 first. As
+    `oneshot select`.
 
     Args:
         source: a run on a pool of problems, its folder, or a JSON accuracy history.
+        by: a selector, in the grammar of units (docs/methods.md).
 
     Raises:
-        OneshotError: neither, or a run without rollouts.
+        OneshotError: neither, a run without rollouts, or no such selector.
     """
     path = source.path if isinstance(source, Run) else Path(source)
-    return rank_by_variance(accuracy_history(Run(path)) if path.is_dir() else read_history(path))
+    return SELECTORS.unit(by)(accuracy_history(Run(path)) if path.is_dir() else read_history(path))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,7 +14,6 @@ from oneshot_rlvr.commands.terminal import Mode, Quiet, ended_well, plain
 from oneshot_rlvr.errors import OneshotError
 
 if TYPE_CHECKING:
-    from oneshot_rlvr.evaluation import Protocol
     from oneshot_rlvr.runs import Scores
 
 Words = Annotated[str | None, typer.Option(help="Reflection words, comma-separated; by default the paper's three.")]
@@ -83,7 +81,7 @@ def model(
 
     check_loggers(log or ())
     changes = {"mode": mode, "template": template, "max_new_tokens": max_new_tokens, "fallback": fallback}
-    asked = _changed(get_protocol(protocol), changes, {"samples": samples, "temperature": temperature}, limit)
+    asked = get_protocol(protocol).changed_by(changes, {"samples": samples, "temperature": temperature}, limit)
     options = Options(suite or (), out, every, limit, settings or (), workers, **_words(words))
     print(f"Protocol {asked.name}: {asked.says}{'. Changed: ' if asked.changed else ''}{', '.join(asked.changed)}")
     with Reporter(quiet).task("Evaluating", 1) as task:
@@ -94,24 +92,11 @@ def model(
     _show(result.scores, result.best, f"{protocol} protocol, in %")
     if dropped := sum(score.prompt_too_long or 0 for score in result.scores.first.suites.values()):
         print(f"{dropped} prompts left no room for a response and count as wrong")
+    if short := sum(score.shortened for score in result.scores.first.suites.values()):
+        print(f"{short} prompts left less than the asked tokens in the model's length: their responses may be shorter")
     if summary := result.folder.summary():
         _show_summary(summary)
     print(f"Scores: {result.folder.scores_path}")
-
-
-def _changed(protocol: Protocol, changes: dict[str, Any], sampling: dict[str, Any], limit: int | None) -> Protocol:
-    """The protocol with what was given on the command line; what was left out is None."""
-    changes, sampling = ({k: v for k, v in table.items() if v is not None} for table in (changes, sampling))
-    names = tuple(f"{k}={v}" for k, v in (changes | sampling | ({"limit": limit} if limit else {})).items())
-    if sampling.get("samples", 1) > 1 and "temperature" not in sampling and protocol.sampling.temperature == 0:
-        raise OneshotError(
-            "this protocol is greedy, so more samples would all be equal",
-            where="--samples",
-            fix="Give --temperature too.",
-        )
-    by_suite = {name: replace(one, **sampling) for name, one in protocol.by_suite.items()}
-    own = replace(protocol.sampling, **sampling)
-    return replace(protocol, **changes, sampling=own, by_suite=by_suite, changed=names)
 
 
 def _words(words: str | None) -> dict[str, Any]:

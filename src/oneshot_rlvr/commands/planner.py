@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Set
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from transformers import AutoConfig
 
+from oneshot_rlvr.algorithms import Algorithm
 from oneshot_rlvr.config import Config
 from oneshot_rlvr.config.known import model_folder
 from oneshot_rlvr.errors import OneshotError, nearest
 from oneshot_rlvr.policy.logprobs import LOGITS_BUDGET
 from oneshot_rlvr.runs import Run
+from oneshot_rlvr.training import COLLECTORS
 from oneshot_rlvr.training.batching import microbatch_tokens
 
 GIB = 2**30
@@ -163,7 +166,7 @@ def memory(config: Config, shape: Shape, device: str) -> dict[str, float]:
     )
     parts = {
         "weights": weights * width + (weights * 2 if config.model.autocast and not short else 0),
-        "reference model": weights * width if config.algorithm.kl_coefficient else 0,
+        "other models": weights * width * len(others(config)),
         "gradients": trained * 4,
         "optimizer": trained * (12 if short else 8),
         "sampling: keys and values": cache,
@@ -189,9 +192,21 @@ def seconds(config: Config, shape: Shape, device: Device, length: float) -> dict
     read = longest * waves * shape.matrices * width + tokens * (prompt + length / 2) * shape.cached_values * width
     sample = max(forward / device.operations, read / device.bytes) / device.decode_share
     passes = 4 if config.model.gradient_checkpointing else 3
-    passes += 1 if config.algorithm.kl_coefficient else 0
-    update = config.batch.epochs * passes * forward / (device.operations * device.train_share)
+    scored = len(others(config)) + (config.batch.minibatches > 1 or config.batch.epochs > 1)
+    update = (config.batch.epochs * passes + scored) * forward / (device.operations * device.train_share)
+    sample = sample if sampled(config) else 0.0
     return {"sample": sample, "update": update, "step": sample + update, "waves": waves}
+
+
+def others(config: Config) -> Set[str]:
+    """The models beside the policy that a run's algorithm asks for."""
+    needs = Algorithm.of(config.algorithm, config.sampling.max_new_tokens).needs
+    return needs & {"reference", "teacher"}
+
+
+def sampled(config: Config) -> bool:
+    """Whether a run's collector samples; how often it asks again (`refill`, `hint`) is not planned."""
+    return COLLECTORS.unit(config.algorithm.collector).trait("samples", True)
 
 
 def make_plan(config: Config, gpu: str, length: float | None = None) -> dict[str, Any]:
@@ -212,7 +227,7 @@ def make_plan(config: Config, gpu: str, length: float | None = None) -> dict[str
         "memory_of_device_gib": device.memory_gib,
         "seconds": step,
         "hours": config.run.steps * step["step"] / 3600,
-        "samples": config.run.steps * rollouts,
+        "samples": config.run.steps * rollouts * sampled(config),
         "response_tokens": config.run.steps * rollouts * expected,
         "mean_length": expected,
         "assumed": {"decode_share": device.decode_share, "train_share": device.train_share},

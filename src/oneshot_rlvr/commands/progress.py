@@ -69,6 +69,8 @@ class Reporter:
 
 def training_note(metrics: dict[str, float]) -> str:
     """What a training step's progress line shows."""
-    note = f"reward {metrics['reward/mean']:.2f} entropy {metrics['policy/entropy']:.3f}"
+    note = f"reward {metrics['reward/mean']:.2f}"
+    if "policy/entropy" in metrics:
+        note += f" entropy {metrics['policy/entropy']:.3f}"
     validation = next((value for name, value in metrics.items() if name.startswith("validation/")), None)
     return note if validation is None else f"{note} validation {validation:.1f}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -19,7 +20,7 @@ def recipes(
 
     if name is not None:
         layers_of("recipes", name)  # refuses an unknown one
-        print(recipe_text(name), end="")
+        print(recipe_text(name) if name in names("recipes") else Path(name).read_text(encoding="utf-8"), end="")
         return
     table = Table()
     table.add_column("recipe", no_wrap=True)

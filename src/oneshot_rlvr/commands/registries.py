@@ -7,6 +7,7 @@ from oneshot_rlvr.config import Registry, names
 from oneshot_rlvr.config.resolve import about
 from oneshot_rlvr.grading import REWARDS
 from oneshot_rlvr.rollout import SAMPLERS
+from oneshot_rlvr.selection import SELECTORS
 from oneshot_rlvr.training import COLLECTORS
 
 REGISTRIES: tuple[Registry, ...] = (
@@ -18,6 +19,7 @@ REGISTRIES: tuple[Registry, ...] = (
     PENALTIES,
     KL_ESTIMATORS,
     SAMPLERS,
+    SELECTORS,
 )
 
 

@@ -142,12 +142,13 @@ def build(flat: Mapping[str, Any], where: Mapping[str, str]) -> Config:
 def resolve(
     recipe: str = "grpo",
     model: str = "organism",
-    settings: Sequence[str] = (),
+    settings: Sequence[str] | Mapping[str, Any] = (),
     flags: Mapping[str, Any] | None = None,
 ) -> tuple[Config, dict[str, str]]:
     """The configuration of a run and, for each dotted key, where its value came from.
 
-    `settings` are `key=value` strings; `flags` are values of the command's own options, `None` where not given.
+    `settings` are `key=value` strings, or values by key; `flags` are values of the command's own options, `None` where
+    not given.
 
     Raises:
         OneshotError: unknown recipe, model or key (with the nearest valid name), or a value out of range.
@@ -158,7 +159,7 @@ def resolve(
         *shipped,
         *profile,
         *(layer for layer in method if layer not in shipped),
-        ("--set", _overrides(settings)),
+        ("--set", dict(settings) if isinstance(settings, Mapping) else _overrides(settings)),
         ("command line", {key: value for key, value in (flags or {}).items() if value is not None}),
     ]
     flat: dict[str, Any] = {"recipe": recipe}

@@ -54,6 +54,10 @@ class SamplingSection(Section):
     top_k: int = Field(default=0, ge=0, description="0 keeps the whole vocabulary")
     max_prompt_tokens: int = Field(default=1024, ge=1)
     max_new_tokens: int = Field(default=3072, ge=1)
+    stop_at_turn_end: bool = Field(
+        default=True,
+        description="the template's end of turn ends a response in training; in evaluation it always does",
+    )
     stop_strings: tuple[str, ...] = Field(
         default=(), description="texts that end a response, besides the model's end tokens; they are not part of it"
     )

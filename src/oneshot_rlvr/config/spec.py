@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError
 
 from oneshot_rlvr.errors import OneshotError, nearest
 
@@ -227,13 +228,11 @@ def _known_options(function: Callable[..., Any]) -> dict[str, inspect.Parameter]
 def _checked(function: Callable[..., Any], option: str, value: Any, where: str) -> Any:
     """An option's value as its annotation wants it."""
     try:
-        hints = typing.get_type_hints(function)
-    except NameError:  # a user's annotation that only a type checker can resolve
-        return value
-    if option not in hints:
+        adapter = TypeAdapter(typing.get_type_hints(function)[option])
+    except (KeyError, NameError, TypeError, PydanticSchemaGenerationError):  # no annotation, or not one to check by
         return value
     try:
-        return TypeAdapter(hints[option]).validate_python(value)
+        return adapter.validate_python(value)
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
         raise OneshotError(f"{option}={value!r}: {reason}", where=where, fix="Give another value.") from None

@@ -17,8 +17,8 @@ from oneshot_rlvr.runs import EvaluationFolder, ModelScores, Run, Scores, step_n
 
 CARD = """# {title}
 
-{base} trained by reinforcement learning with verifiable rewards on {what}, with oneshot-rlvr (recipe `{recipe}`,
-{steps} steps, seed {seed}; step {step} is in this folder).
+{base} trained on {what} with oneshot-rlvr (recipe `{recipe}`, {steps} steps, seed {seed}; step {step} is in this
+folder).
 
 {scores}
 | | |
@@ -73,7 +73,7 @@ def model_card(one: Chosen) -> str:
     folder = one.run.evaluation()
     scores = folder.scores()
     title = f"{Path(config.model.path).name}-{one.run.name}"
-    head = {"library_name": "transformers", "tags": ["oneshot-rlvr", "rlvr", "grpo"], **_base_model(config)}
+    head = {"library_name": "transformers", "tags": ["oneshot-rlvr", Path(config.recipe).stem], **_base_model(config)}
     if one.step in scores.checkpoints:
         head["model-index"] = [{"name": title, "results": _results(scores.checkpoints[one.step])}]
     body = CARD.format(

@@ -20,7 +20,7 @@ from oneshot_rlvr.files import write_rows
 from oneshot_rlvr.grading import Grader
 from oneshot_rlvr.grading.features import REFLECTION_WORDS, mean
 from oneshot_rlvr.policy import Policy
-from oneshot_rlvr.problems import Problem, Template, get_template
+from oneshot_rlvr.problems import Problem, Template, encode_prompt, get_template
 from oneshot_rlvr.rollout import Sampler, make_sampler
 from oneshot_rlvr.rollout.randomness import fold
 from oneshot_rlvr.runs import EvaluationFolder, ModelScores
@@ -53,7 +53,7 @@ class Evaluator:
     config: Config = field(default_factory=Config)
     words: Sequence[str] = REFLECTION_WORDS
     subject: str = ""
-    _sampler: Sampler | None = field(default=None, init=False, repr=False, compare=False)
+    _kept: Sampler | None = field(default=None, init=False, repr=False, compare=False)
 
     def named(self, template: str | None) -> Template:
         """A template by name; the evaluation's own if none is named."""
@@ -71,7 +71,10 @@ class Evaluator:
     def _units_of(self, suite: str, model_hash: str, template: Template) -> list[WorkUnit]:
         problems, sampling = self.suites[suite], self.sampling_of(suite)
         size = max(1, UNIT_ROLLOUTS // sampling.samples)
-        stops = [repr(stop) for stop in (sampling.stop_ids, sampling.stop_strings) if stop]
+        turn_end = template.turn_end or (template.text is None and "chat")
+        sampler = self.config.sampling.sampler
+        own = (sampling.stop_ids, sampling.stop_strings, turn_end, "" if sampler == "lockstep" else sampler)
+        stops = [repr(stop) for stop in own if stop]
         found = []
         for part in (problems[start : start + size] for start in range(0, len(problems), size)):
             asked = [(problem.id, problem.question) for problem in part]
@@ -91,27 +94,32 @@ class Evaluator:
         Raises:
             OneshotError: a suite none of whose prompts leaves room for a response.
         """
-        policy = None
+        policy, sampler = None, None
         for unit in self.units(model_hash, template):
             if not unit.path.exists():
                 if policy is None:
                     policy = load()
+                    sampler = self._sampler_of(policy, template)
                     for suite, problems in self.suites.items():
                         refuse_too_long(policy, problems, template, self.sampling_of(suite).max_new_tokens)
-                sampler = self._sampler_of(policy)
+                assert sampler is not None
                 write_rows(unit.path, sample_problems(sampler, policy, unit.problems, template, unit.sampling))
             if on_unit is not None:
                 on_unit(unit.suite)
 
-    def _sampler_of(self, policy: Policy) -> Sampler:
-        """One sampler for all models that this evaluation meets: starting an engine takes long."""
-        if self._sampler is None:
-            longest = self.config.sampling.max_prompt_tokens + max(
-                self.sampling_of(suite).max_new_tokens for suite in self.suites
-            )
-            self._sampler = make_sampler(policy, self.config, longest)
-        self._sampler.update(policy)
-        return self._sampler
+    def _sampler_of(self, policy: Policy, template: Template) -> Sampler:
+        """A sampler of this policy, long enough for every suite; a costly one serves all that this evaluation meets."""
+        if self._kept is not None:
+            self._kept.update(policy)
+            return self._kept
+        asked = [(suite, problem) for suite, problems in self.suites.items() for problem in problems]
+        longest = max(
+            len(encode_prompt(template, problem.question, policy.tokenizer)) + self.sampling_of(suite).max_new_tokens
+            for suite, problem in asked
+        )
+        sampler = make_sampler(policy, self.config, longest)
+        self._kept = sampler if sampler.costly else None
+        return sampler
 
     def rows(self, model_hash: str, grader: Grader, template: Template) -> dict[str, list[Row]]:
         """One model's graded rows by suite, from its transcripts."""

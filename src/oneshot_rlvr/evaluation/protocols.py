@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from oneshot_rlvr.errors import OneshotError, nearest
 from oneshot_rlvr.rollout import SamplingParams
@@ -30,14 +31,20 @@ class Sampling:
     stop_ids: tuple[int, ...] = field(default=(), repr=False)
     stop_strings: tuple[str, ...] = field(default=(), repr=False)
 
-    def params(self) -> SamplingParams:
-        """The samples' settings."""
-        shared = {name: getattr(self, name) for name in ("max_new_tokens", "stop_ids", "stop_strings")}
-        return SamplingParams(self.temperature, self.top_p, seed=(self.seed,), **shared)
+    def params(self, turn_end: Sequence[int] = ()) -> SamplingParams:
+        """The samples' settings; `turn_end` are the template's stop ids."""
+        return SamplingParams(
+            self.temperature,
+            self.top_p,
+            max_new_tokens=self.max_new_tokens,
+            stop_ids=(*self.stop_ids, *turn_end),
+            stop_strings=self.stop_strings,
+            seed=(self.seed,),
+        )
 
-    def greedy_params(self) -> SamplingParams:
+    def greedy_params(self, turn_end: Sequence[int] = ()) -> SamplingParams:
         """The greedy response's."""
-        return replace(self.params(), temperature=0.0, top_p=1.0, seed=(0,))
+        return replace(self.params(turn_end), temperature=0.0, top_p=1.0, seed=(0,))
 
 
 GREEDY = Sampling(samples=1, temperature=0.0, greedy=False)
@@ -65,6 +72,23 @@ class Protocol:
     suites: tuple[str, ...] = ()
     seed: int = 0
     changed: tuple[str, ...] = ()
+
+    def changed_by(self, changes: Mapping[str, Any], sampling: Mapping[str, Any], limit: int | None) -> Protocol:
+        """This protocol with a user's changes of it, of its sampling, and of the problems asked; None changes nothing.
+
+        Raises:
+            OneshotError: more samples of a greedy protocol.
+        """
+        changes, sampling = ({k: v for k, v in table.items() if v is not None} for table in (changes, sampling))
+        names = tuple(f"{k}={v}" for k, v in (changes | sampling | ({"limit": limit} if limit else {})).items())
+        if sampling.get("samples", 1) > 1 and "temperature" not in sampling and self.sampling.temperature == 0:
+            raise OneshotError(
+                "this protocol is greedy, so more samples would all be equal",
+                where="--samples",
+                fix="Give --temperature too.",
+            )
+        by_suite = {name: replace(one, **sampling) for name, one in self.by_suite.items()}
+        return replace(self, **changes, sampling=replace(self.sampling, **sampling), by_suite=by_suite, changed=names)
 
     def sampling_of(self, suite: str) -> Sampling:
         """How this benchmark is sampled."""
@@ -113,6 +137,7 @@ PROTOCOLS = {
             "what the paper's training code logs every 20 steps: greedy MATH500 under the training reward, in the box",
             GREEDY,
             max_new_tokens=3072,
+            template="qwen25-math-cot",
             mode="released",
             suites=("math500",),
         ),
@@ -120,7 +145,7 @@ PROTOCOLS = {
         _r1("r1-32k", "as r1-8k with 32768 tokens", 32768),
         Protocol(
             "openseek",
-            "the OpenSeek run's six sets: greedy, boxed, 512 tokens",
+            "the OpenSeek run's six sets: greedy, boxed, 512 tokens; its grader is not known (try --mode qwen-eval)",
             GREEDY,
             max_new_tokens=512,
             template="boxed",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from oneshot_rlvr.errors import OneshotError
@@ -18,7 +19,11 @@ Row = dict[str, Any]
 def sample_problems(
     sampler: Sampler, policy: Policy, problems: Sequence[Problem], template: Template, sampling: Sampling
 ) -> list[Row]:
-    """A row a problem: its samples and its greedy response, ungraded. Prompts that leave no room get no response."""
+    """A row a problem: its samples and its greedy response, ungraded.
+
+    A prompt that leaves less than `max_new_tokens` in the model's length gets what it leaves, which its row says as
+    `room`; one that leaves nothing gets no response.
+    """
     prompts = [
         Prompt(
             problem.id,
@@ -27,17 +32,25 @@ def sample_problems(
         )
         for problem in problems
     ]
-    longest = policy.longest
-    fit = [p for p in prompts if longest is None or len(p.ids) + sampling.max_new_tokens <= longest]
-    samples = _by_stream(fit, sampler.sample(fit, sampling.samples, sampling.params())) if fit else {}
-    firsts = _by_stream(fit, sampler.sample(fit, 1, sampling.greedy_params())) if fit and sampling.greedy else {}
+    turn_end, most = template.stop_ids(policy.tokenizer), sampling.max_new_tokens
+    limits = [limit for limit in (policy.longest, sampler.longest) if limit is not None]
+    room = [min(most, *(limit - len(prompt.ids) for limit in limits)) if limits else most for prompt in prompts]
+    samples: dict[int, list[Row]] = {}
+    firsts: dict[int, list[Row]] = {}
+    for tokens in sorted({size for size in room if size > 0}, reverse=True):
+        fit = [prompt for prompt, size in zip(prompts, room, strict=True) if size == tokens]
+        one = replace(sampling, max_new_tokens=tokens)
+        samples |= _by_stream(fit, sampler.sample(fit, sampling.samples, one.params(turn_end)))
+        if sampling.greedy:
+            firsts |= _by_stream(fit, sampler.sample(fit, 1, one.greedy_params(turn_end)))
     return [
         {
             "problem_id": prompt.problem_id,
             "samples": samples.get(prompt.stream, []),
             "greedy": firsts.get(prompt.stream, []),
+            **({"room": max(size, 0)} if size < most else {}),
         }
-        for prompt in prompts
+        for prompt, size in zip(prompts, room, strict=True)
     ]
 
 

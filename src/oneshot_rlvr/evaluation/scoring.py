@@ -66,6 +66,7 @@ def score_rows(rows: Sequence[Row], words: Sequence[str] = REFLECTION_WORDS) -> 
         words=dict(zip(words, each, strict=True)),
         outcomes={name: outcomes.count(name) for name in sorted(set(outcomes))},
         prompt_too_long=sum(not row["samples"] for row in rows),
+        shortened=sum("room" in row and bool(row["samples"]) for row in rows),
         greedy=None if greedy is None else 100 * mean(greedy),
         greedy_interval=None if greedy is None else percent(mean_interval(greedy)),
         by=breakdown(rows),

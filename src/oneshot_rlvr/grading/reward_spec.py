@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from numbers import Real
 
 from oneshot_rlvr.config import Unit
 from oneshot_rlvr.errors import OneshotError
@@ -38,8 +39,13 @@ def get_reward(text: str, **defaults: object) -> Reward:
 
 def of_function(function: Callable[..., Rewards]) -> Reward:
     """A user's own function as a reward, with its mistakes named."""
-    name = f"{function.__module__}:{function.__qualname__}"
-    return _of_unit(Unit(name, function, where=REWARDS.where))
+    return _of_unit(Unit(name_of(function), function, where=REWARDS.where))
+
+
+def name_of(function: Callable[..., Rewards]) -> str:
+    """How a user's function is called in a configuration: `module:function`, or the module and class of an object."""
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}:{named.__qualname__}"
 
 
 def _of_unit(unit: Unit) -> Reward:
@@ -49,14 +55,15 @@ def _of_unit(unit: Unit) -> Reward:
 
     def reward(problem: Problem, responses: Sequence[Response]) -> Rewards:
         where = f"reward {unit.name}, problem {problem.id}"
-        values = unit(problem, responses)
-        if not isinstance(values, Sequence) or len(values) != len(responses):
-            count = len(values) if isinstance(values, Sequence) else repr(values)
+        returned = unit(problem, responses)
+        values = list(returned) if isinstance(returned, Iterable) else []
+        if len(values) != len(responses):
+            count = len(values) if isinstance(returned, Iterable) else repr(returned)
             raise OneshotError(
                 f"it returned {count} rewards for {len(responses)} responses", where=where, fix="Return one each."
             )
         for value in values:
-            if value is not None and not (isinstance(value, int | float) and math.isfinite(value)):
+            if value is not None and not (isinstance(value, Real) and math.isfinite(value)):
                 raise OneshotError(f"{value!r} is no reward", where=where, fix="Return finite numbers, or None.")
         return [None if value is None else float(value) for value in values]
 

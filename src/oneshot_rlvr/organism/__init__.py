@@ -22,14 +22,16 @@ def suites() -> list[str]:
 
 
 def hinted_question(problem: Problem, fraction: float) -> str:
-    """A question with a hint as the pretraining text has it: the first steps of the solution.
+    """A question with a hint as the pretraining text has it: the first steps of the solution, never its last.
 
     `extra["hint"]` is the first of them, and for some families not among the solution's.
     """
     steps = [step.rstrip(".") for step in (problem.solution or "").split(". ")]
     first = problem.extra.get("hint", steps[0])
-    steps = [first, *steps[first == steps[0] :]]
-    return f"{problem.question} Hint: {'. '.join(steps[: max(1, int(fraction * len(steps)))])}."
+    steps = [first, *steps[first == steps[0] : -1]]
+    if first == (problem.solution or "").rstrip("."):  # one step, which is the answer
+        return problem.question
+    return f"{problem.question} Hint: {'. '.join(steps[: max(1, int(fraction * (len(steps) + 1)))])}."
 
 
 def register() -> None:

@@ -213,7 +213,7 @@ def _plain_problem(row: Row, where: str, stem: str, number: int) -> Problem:
     return _checked(
         Problem(
             id=str(number - 1) if identifier is None else _text(identifier),
-            question=_text(question),
+            question=_text(question).strip(),
             answer=_text(answer),
             source=_text(row.get("source")) or stem,
             category=_text(_first(row, CATEGORY)) or None,

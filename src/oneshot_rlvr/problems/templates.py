@@ -6,7 +6,7 @@ grading reads both.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from oneshot_rlvr.errors import OneshotError, nearest
@@ -19,17 +19,22 @@ R1_SYSTEM = (
     "first thinks about the reasoning process in the mind and then provides the User with the answer. The reasoning "
     "process is enclosed within <think> </think> tags, and the final answer follows it within \\boxed{}."
 )
+_PROBE = "what the assistant says"
 
 
 @dataclass(frozen=True)
 class Template:
-    """One way to ask. `text` has a place for `{question}`; None means the tokenizer's own chat template."""
+    """One way to ask. `text` has a place for `{question}`; None means the tokenizer's own chat template.
+
+    `turn_end` is what ends the model's turn in this template, though a base model's own end of text is another token.
+    """
 
     name: str
     text: str | None
     answer: Literal["box", "hash"] = "box"
     think: bool = False
     instruction: str = ""
+    turn_end: str | None = field(default=None, repr=False)
 
     def render(self, question: str, tokenizer: Any = None) -> str:
         """The prompt's text.
@@ -45,6 +50,16 @@ class Template:
         turns = [{"role": "user", "content": asked}]
         return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
 
+    def stop_ids(self, tokenizer: Any) -> tuple[int, ...]:
+        """The token that ends a turn, if this template has turns and the tokenizer a token for their end."""
+        special = tokenizer.get_added_vocab() if hasattr(tokenizer, "get_added_vocab") else {}
+        if self.text is not None:
+            return (special[self.turn_end],) if self.turn_end in special else ()
+        turns = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": _PROBE}]
+        after = tokenizer.apply_chat_template(turns, tokenize=False).rpartition(_PROBE)[2]
+        found = [(after.find(token), token) for token in special if token in after]
+        return (special[min(found)[1]],) if found else ()
+
 
 TEMPLATES = {
     template.name: template
@@ -55,6 +70,7 @@ TEMPLATES = {
         Template(
             "qwen25-math-cot",
             f"<|im_start|>system\n{QWEN_SYSTEM}<|im_end|>\n<|im_start|>user\n{{question}}<|im_end|>\n<|im_start|>assistant\n",
+            turn_end="<|im_end|>",
         ),
         Template("r1", f"{R1_SYSTEM}\nUser: {{question}}\nAssistant: <think>\n", think=True),
         Template("chat", None, instruction=BOXED_INSTRUCTION),
@@ -74,10 +90,10 @@ def get_template(name: str) -> Template:
 
 
 def strip_instruction(question: str) -> tuple[str, str]:
-    """Split a known instruction off the end of a question: (bare question, instruction or "")."""
+    """Split a known instruction and the space before it off a question's end: (bare question, instruction or "")."""
     for instruction in (BOXED_INSTRUCTION, HASH_INSTRUCTION, BOXED_INSTRUCTION.replace(" \\boxed", "\n\\boxed")):
         if question.endswith(instruction):
-            return question[: -len(instruction)].rstrip(), instruction
+            return question[: -len(instruction)].removesuffix(" "), instruction
     return question, ""
 
 

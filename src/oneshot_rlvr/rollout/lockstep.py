@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +19,7 @@ from oneshot_rlvr.policy import Policy
 from oneshot_rlvr.rollout.decoding import COMPACT_BELOW, Decoding, Integers, PlainDecoding, SharedDecoding
 from oneshot_rlvr.rollout.draw import draw
 from oneshot_rlvr.rollout.randomness import fold, uniforms
-from oneshot_rlvr.rollout.stopping import StopStrings
+from oneshot_rlvr.rollout.stopping import Reader, StopStrings
 from oneshot_rlvr.rollout.types import Prompt, Rollout, SamplingParams
 
 
@@ -30,6 +29,9 @@ class LockstepSampler:
     `kv_cache_gib` bounds a wave's keys and values; `share_histories`, `compact` and `graphs` (CUDA graphs, on a GPU and
     where nothing is cast) are there to be switched off by benchmarks and tests.
     """
+
+    longest: int | None = None
+    costly = False
 
     def __init__(
         self,
@@ -60,11 +62,11 @@ class LockstepSampler:
         rows = [(index, copy) for index in range(len(prompts)) for copy in range(n)]
         rows.sort(key=lambda row: len(prompts[row[0]].ids))
         found: dict[tuple[int, int], Rollout] = {}
-        decode_text = _Decoder(self.policy.tokenizer)
+        read = Reader(self.policy.tokenizer, params.markers)
         with self._evaluating(), self.policy.autocast():
             for wave in self._waves(prompts, rows, params):
                 for row, (ids, logprobs, stopped) in zip(wave, self._sample_wave(prompts, wave, params), strict=True):
-                    prompt, text = prompts[row[0]], params.cut(decode_text(ids))
+                    prompt, text = prompts[row[0]], params.cut(read(ids))
                     finish = "stop" if stopped else "length"
                     found[row] = Rollout(prompt.problem_id, prompt.ids, ids, logprobs, text, finish)
         return [[found[index, copy] for copy in range(n)] for index in range(len(prompts))]
@@ -156,16 +158,3 @@ def cache_bytes_per_token(model: PreTrainedModel) -> int:
     heads = getattr(config, "num_key_value_heads", None) or all_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // all_heads
     return 2 * config.num_hidden_layers * heads * size * next(model.parameters()).element_size()
-
-
-class _Decoder:
-    """Token ids to text; identical responses, which a one-example run has many of, are decoded once."""
-
-    def __init__(self, tokenizer: Any) -> None:
-        self.tokenizer = tokenizer
-        self.known: dict[tuple[int, ...], str] = {}
-
-    def __call__(self, ids: tuple[int, ...]) -> str:
-        if ids not in self.known:
-            self.known[ids] = self.tokenizer.decode(list(ids), skip_special_tokens=True)
-        return self.known[ids]

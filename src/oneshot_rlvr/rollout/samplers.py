@@ -19,7 +19,7 @@ def make_sampler(policy: Policy, config: Config, longest: int | None = None) -> 
     """
     sampling = config.sampling
     tokens = longest or sampling.max_prompt_tokens + sampling.max_new_tokens
-    return SAMPLERS.unit(sampling.sampler)(policy, config, tokens)
+    return SAMPLERS.unit(sampling.sampler)(policy, config, min(tokens, policy.longest or tokens))
 
 
 @SAMPLERS.register("lockstep")

@@ -11,6 +11,9 @@ from oneshot_rlvr.rollout.types import Prompt, Rollout, SamplingParams
 class ScriptedSampler:
     """`script(prompt, copy)` gives the text of each response; an end token follows unless `max_new_tokens` is full."""
 
+    longest: int | None = None
+    costly = False
+
     def __init__(self, tokenizer: Any, script: Callable[[Prompt, int], str], logprob: float = -1.0) -> None:
         self.tokenizer = tokenizer
         self.script = script

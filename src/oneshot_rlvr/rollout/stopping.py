@@ -1,8 +1,8 @@
-"""Which responses have just said a stop string."""
+"""Where responses end, and how they read."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,3 +28,27 @@ class StopStrings:
             text = self.tokenizer.decode(list(ids), skip_special_tokens=False)
             self._known[ids] = any(string in text for string in self.strings)
         return self._known[ids]
+
+
+class Reader:
+    """Token ids to text, special tokens left out but for `markers` inside a response, which show where a turn ended.
+
+    Identical responses, which a one-example run has many of, are decoded once.
+    """
+
+    def __init__(self, tokenizer: Any, markers: Sequence[int]) -> None:
+        self.tokenizer, self.markers = tokenizer, set(markers)
+        self._known: dict[tuple[int, ...], str] = {}
+
+    def __call__(self, ids: tuple[int, ...]) -> str:
+        if ids not in self._known:
+            self._known[ids] = "".join(self._parts(ids))
+        return self._known[ids]
+
+    def _parts(self, ids: tuple[int, ...]) -> Iterator[str]:
+        start = 0
+        for place in [i for i, token in enumerate(ids[:-1]) if token in self.markers]:
+            yield self.tokenizer.decode(list(ids[start:place]), skip_special_tokens=True)
+            yield self.tokenizer.decode([ids[place]], skip_special_tokens=False)
+            start = place + 1
+        yield self.tokenizer.decode(list(ids[start:]), skip_special_tokens=True)

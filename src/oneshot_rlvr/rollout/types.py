@@ -49,8 +49,8 @@ class Rollout:
 class SamplingParams:
     """How to sample, in training and evaluation alike. Temperature 0 is greedy; `top_k` 0 keeps all.
 
-    `stop_ids` and `stop_strings` end a response besides the policy's own end tokens. `seed` is of the random numbers:
-    (seed, step).
+    `stop_ids` and `stop_strings` end a response besides the policy's own end tokens. `markers` are special tokens that
+    stay in the text where a response goes on behind them. `seed` is of the random numbers: (seed, step).
     """
 
     temperature: float = 1.0
@@ -59,6 +59,7 @@ class SamplingParams:
     max_new_tokens: int = 64
     stop_ids: tuple[int, ...] = ()
     stop_strings: tuple[str, ...] = ()
+    markers: tuple[int, ...] = ()
     seed: tuple[int, ...] = (0,)
 
     def cut(self, text: str) -> str:
@@ -68,7 +69,14 @@ class SamplingParams:
 
 
 class Sampler(Protocol):
-    """Anything that turns prompts into groups of rollouts."""
+    """Anything that turns prompts into groups of rollouts.
+
+    `longest` is the most tokens of prompt and response that it takes, None for what the policy takes; `costly` says
+    that one is better kept for other weights than made anew.
+    """
+
+    longest: int | None
+    costly: bool
 
     def sample(self, prompts: Sequence[Prompt], n: int, params: SamplingParams) -> list[list[Rollout]]:
         """`n` rollouts of each prompt, in the prompts' order."""

@@ -19,6 +19,7 @@ from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.policy import Policy
 from oneshot_rlvr.policy.lora import merged_state
 from oneshot_rlvr.rollout.randomness import fold
+from oneshot_rlvr.rollout.stopping import Reader
 from oneshot_rlvr.rollout.types import Prompt, Rollout, SamplingParams
 
 
@@ -35,6 +36,8 @@ class VllmSampler:
         OneshotError: vLLM is not installed.
     """
 
+    costly = True
+
     def __init__(self, policy: Policy, source: str, longest: int, memory: float) -> None:
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")  # the engine in this process: weights are shared
         try:
@@ -44,6 +47,7 @@ class VllmSampler:
                 "vLLM is not installed", where="sampling.sampler=vllm", fix="pip install 'oneshot-rlvr[vllm]'"
             ) from error
         self.policy, self.make_params = policy, vllm.SamplingParams
+        self.longest: int | None = longest
         self.engine: Any = vllm.LLM(
             model=source,
             dtype=str(next(policy.model.parameters()).dtype).removeprefix("torch."),
@@ -110,5 +114,5 @@ class VllmSampler:
         ends = {*self.policy.stop_ids, *params.stop_ids}
         assert not stopped or params.stop_strings or ids[-1] in ends, "vLLM left the stop token out of a response"
         logprobs = tuple(float(row[token].logprob) for row, token in zip(output.logprobs, ids, strict=True))
-        text = params.cut(self.policy.tokenizer.decode(list(ids), skip_special_tokens=True))
+        text = params.cut(Reader(self.policy.tokenizer, params.markers)(ids))
         return Rollout(prompt.problem_id, prompt.ids, ids, logprobs, text, "stop" if stopped else "length")

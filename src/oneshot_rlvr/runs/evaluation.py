@@ -127,7 +127,8 @@ class EvaluationFolder:
 
     def begin(self, record: Row) -> tuple[Scores, dict[str, Row]]:
         """The scores that stay and their index; what was asked otherwise is forgotten, but for the transcripts."""
-        if self.protocol() not in ({}, record):
+        before = self.protocol()
+        if before and _asked(before) != _asked(record):
             if self.scores_path.exists():
                 log.warning("%s held scores of other questions; they make way (transcripts stay)", self.path)
             for name in ("index.json", "scores.json", "baselines.json", "summary.json", "examples.json"):
@@ -159,3 +160,9 @@ class EvaluationFolder:
     def _optional(self, name: str) -> Any:
         path = self.path / name
         return read_json(path) if path.exists() else None
+
+
+def _asked(record: Row) -> Row:
+    """A record without what a protocol would ask by default: what was asked is under `suites`."""
+    protocol = {key: value for key, value in record.get("protocol", {}).items() if key != "suites"}
+    return {**record, "protocol": protocol}

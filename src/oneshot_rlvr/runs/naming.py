@@ -12,5 +12,6 @@ def step_name(step: int) -> str:
 
 def step_of(name: str) -> int:
     """The step that `step_name` spelt; any other name (the base, a model by itself) is step 0."""
-    step = name.removeprefix("step_")
-    return int(step) if name.startswith("step_") and step.isdigit() else 0
+    digits = name.removeprefix("step_")
+    step = int(digits) if digits.isascii() and digits.isdecimal() else 0
+    return step if name == step_name(step) else 0

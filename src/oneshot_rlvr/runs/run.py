@@ -83,7 +83,9 @@ class Run:
             OneshotError: no run there, or a damaged configuration.
         """
         try:
-            return Config.model_validate(self._record("config.json")["values"])
+            values = self._record("config.json")["values"]
+            values["sampling"].setdefault("stop_at_turn_end", False)  # the first edition knew no turns
+            return Config.model_validate(values)
         except (KeyError, TypeError, ValueError) as error:
             raise OneshotError(
                 "the configuration is damaged", where=self.path / "config.json", fix="Start the run again."

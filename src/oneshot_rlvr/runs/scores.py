@@ -31,7 +31,8 @@ class Score:
     `samples` is the k of `accuracy`, which is avg@k; None for a mean over suites that are sampled differently. `passes`
     maps k to pass@k. The fields from `boxed` to `reflection` describe the sampled responses: fractions, the accuracy of
     the boxed ones in percent, the mean length in tokens; `words` is the fraction with each reflection word. `outcomes`
-    and `prompt_too_long` are counts, absent from a mean. `by` is the breakdown by category and by level.
+    and `prompt_too_long` are counts, absent from a mean; so is `shortened`, the problems whose prompt left less than
+    the protocol's tokens for a response. `by` is the breakdown by category and by level.
     """
 
     accuracy: float
@@ -49,6 +50,7 @@ class Score:
     words: dict[str, float] = field(default_factory=dict)
     outcomes: dict[str, int] = field(default_factory=dict)
     prompt_too_long: int | None = None
+    shortened: int = 0
     greedy: float | None = None
     greedy_interval: Interval | None = None
     by: dict[str, dict[str, Part]] = field(default_factory=dict)
@@ -71,7 +73,7 @@ class Score:
         row: Row = self.numbers() | {"interval": list(self.interval), "n": self.n}
         row |= {f"reflection:{word}": value for word, value in self.words.items()}
         if self.outcomes:
-            row |= {"outcomes": self.outcomes, "prompt_too_long": self.prompt_too_long}
+            row |= {"outcomes": self.outcomes, "prompt_too_long": self.prompt_too_long, "shortened": self.shortened}
         if self.greedy_interval is not None:
             row["greedy_interval"] = list(self.greedy_interval)
         parts = {
@@ -97,6 +99,7 @@ class Score:
             "words": {key.partition(":")[2]: v for key, v in row.items() if key.startswith("reflection:")},
             "outcomes": row.get("outcomes", {}),
             "prompt_too_long": row.get("prompt_too_long"),
+            "shortened": row.get("shortened", 0),
             "by": row.get("by", {}),
         }
         return _SCORE.validate_python(values)

@@ -14,7 +14,8 @@ History = dict[str, list[float]]
 def accuracy_history(run: Run) -> History:
     """Each problem's share of correct rollouts at each visit of a run, in order of the first visit.
 
-    Read from the recorded rollouts. A problem that a step visits in several groups gets one value for that step.
+    Read from the recorded rollouts, but for hinted ones. A problem that a step visits in several groups gets one value
+    for that step. What the collector `refill` left out is not recorded: such a run's history is of what is left.
 
     Raises:
         OneshotError: the run has no rollouts.
@@ -23,6 +24,8 @@ def accuracy_history(run: Run) -> History:
     for step in run.rollout_steps():
         right: dict[str, list[bool]] = {}
         for row in run.rollouts(step):
+            if row.get("hint"):  # it was asked something easier
+                continue
             right.setdefault(row["problem_id"], []).append(row["outcome"] == "correct")
         for problem, outcomes in right.items():
             history.setdefault(problem, []).append(sum(outcomes) / len(outcomes))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from oneshot_rlvr.config import Registry
 from oneshot_rlvr.selection.history import History
 
 
@@ -20,6 +21,10 @@ class Ranked:
     visits: int
 
 
+SELECTORS = Registry("problem selector", "--by")
+
+
+@SELECTORS.register("variance")
 def rank_by_variance(history: History) -> list[Ranked]:
     """Problems by historical variance, highest first: pi_1, pi_2, ...
 

@@ -60,13 +60,14 @@ def train_step(trainer: Trainer, step: int) -> Metrics:
     config, models, source, algorithm = trainer.config, trainer.models, trainer.source, trainer.algorithm
     started = time.perf_counter()
     groups = trainer.collect(step)
+    collected = time.perf_counter()
     experience = Experience.of(groups)
     passes = Passes(experience, config, trainer.budget)
     experience = score(models, passes, algorithm.advantage_needs)
     experience = algorithm.advantages(experience)
+    weighed = time.perf_counter()
     trainer.run.write_rollouts(step, rollout_rows(groups, experience))
-    graded = time.perf_counter()
-
+    written = time.perf_counter()
     rate = models.learner.set_rate(step - 1, config.run.steps)
     updated_metrics = update(models, experience, algorithm, config, trainer.budget)
     source.sampler.update(models.policy)
@@ -76,8 +77,8 @@ def train_step(trainer: Trainer, step: int) -> Metrics:
         **updated_metrics,
         "optimizer/learning_rate": rate,
         "time/sample_s": source.seconds["sample"],
-        "time/grade_s": graded - started - source.seconds["sample"],
-        "time/update_s": updated - graded,
+        "time/grade_s": source.seconds["grade"] + written - weighed,
+        "time/update_s": updated - written + weighed - collected,
         "memory/peak_gib": peak_gib(models.policy.device),
         "tokens/per_second": experience.tokens() / (updated - started),
     }

@@ -86,7 +86,7 @@ def new_models(config: Config) -> Models:
     return Models(policy, {POLICY: policy_learner(policy, config)})
 
 
-def load_frozen(config: Config, needs: Set[str]) -> dict[str, Policy]:
+def load_frozen(config: Config, needs: Set[str], policy: Policy) -> dict[str, Policy]:
     """The models that an algorithm compares with: the base as `reference`, `algorithm.teacher` as `teacher`.
 
     Raises:
@@ -99,5 +99,11 @@ def load_frozen(config: Config, needs: Set[str]) -> dict[str, Policy]:
         if config.algorithm.teacher is None:
             raise OneshotError("this algorithm needs a teacher", where="algorithm.teacher", fix="Name a model.")
         section = config.model.model_copy(update={"path": config.algorithm.teacher})
-        found["teacher"] = load_policy(section, config.speed.shared_prefix)
+        teacher = found["teacher"] = load_policy(section, config.speed.shared_prefix)
+        if teacher.tokenizer.get_vocab() != policy.tokenizer.get_vocab():
+            raise OneshotError(
+                "the teacher reads other tokens than the model that it teaches",
+                where=f"algorithm.teacher={config.algorithm.teacher}",
+                fix="Choose a teacher with the same tokenizer.",
+            )
     return found

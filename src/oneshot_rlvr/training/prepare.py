@@ -83,14 +83,17 @@ def prepare(
                 where=f"problem {problem.id}",
                 fix="Mend it or leave it out.",
             )
-    models.frozen |= load_frozen(config, algorithm.needs)
+    models.frozen |= load_frozen(config, algorithm.needs, models.policy)
+    source = Source(config, problems, models.policy, grader, sampler or make_sampler(models.policy, config))
+    if check := getattr(collector.function, "check", None):
+        check(source, **collector.options)
     return Trainer(
         config=config,
         run=run,
         models=models,
         algorithm=algorithm,
         collector=collector,
-        source=Source(config, problems, models.policy, grader, sampler or make_sampler(models.policy, config)),
+        source=source,
         budget=microbatch_budget(config, models.policy.device),
         done=done,
     )

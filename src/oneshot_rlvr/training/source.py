@@ -35,6 +35,11 @@ class Source:
         self.tokenizer, self.longest = policy.tokenizer, policy.longest
         self.grader, self.sampler = grader, sampler
         self.template = get_template(config.model.template)
+        end = policy.tokenizer.eos_token_id
+        self.end_id: int = policy.stop_ids[0] if end is None else end
+        self.turn_end = self.template.stop_ids(policy.tokenizer)
+        own = config.sampling
+        self.stop_ids = (*own.stop_ids, *(self.turn_end if own.stop_at_turn_end else ()))
         self._ids: dict[str, tuple[int, ...]] = {}
         self.begin()
         for problem in problems:
@@ -101,8 +106,9 @@ class Source:
         params = SamplingParams(
             temperature=config.sampling.temperature,
             max_new_tokens=config.sampling.max_new_tokens,
-            stop_ids=config.sampling.stop_ids,
+            stop_ids=self.stop_ids,
             stop_strings=config.sampling.stop_strings,
+            markers=self.turn_end,
             seed=(config.run.seed, step),
         )
         with self._timed("sample"):

@@ -58,7 +58,9 @@ def update(
     used = carrying_loss(experience, algorithm, config)
     needs = algorithm.needs | ({"old"} if _old_is_needed(config) else set())
     passes = replace(passes, experience=score(models, passes, needs, used))
-    totals, norms, losses = Sums(), [], []
+    totals, norms, losses = Sums(values=algorithm.sums_of_nothing()), [], []
+    if experience.sampler is not None:
+        totals.values["sampler_gap"] = 0.0
     for _ in range(config.batch.epochs):
         for part in experience.minibatches(config.batch.minibatches):
             minibatch = _Minibatch(models, passes, algorithm, part, sorted(set(part) & set(used)))
@@ -67,7 +69,7 @@ def update(
             losses.append(sums.loss)
             totals.merge(sums)
     means = totals.means()
-    if len(used) < len(experience) and experience.sampler is not None:  # the others' entropy was not computed
+    if not _all_count(algorithm, config) and experience.sampler is not None:  # not every entropy is computed
         means["policy/entropy"] = -float(torch.cat(list(experience.sampler)).sum()) / experience.tokens()
     return {
         **means,
@@ -80,12 +82,17 @@ def update(
 
 def carrying_loss(experience: Experience, algorithm: Algorithm, config: Config) -> list[int]:
     """The rollouts that the loss looks at."""
-    if "zero_advantage" in algorithm.needs or not config.speed.skip_zero_advantage:
+    if _all_count(algorithm, config):
         return list(range(len(experience)))
     assert experience.advantages is not None
     moved = (torch.cat(list(experience.advantages)) != 0).cpu().numpy()
     starts = np.cumsum([0, *experience.lengths_B[:-1]])
     return np.flatnonzero(np.logical_or.reduceat(moved, starts)).tolist()
+
+
+def _all_count(algorithm: Algorithm, config: Config) -> bool:
+    """Whether rollouts whose advantages are all 0 are scored."""
+    return "zero_advantage" in algorithm.needs or not config.speed.skip_zero_advantage
 
 
 def _old_is_needed(config: Config) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from oneshot_rlvr.training.collectors.registry import COLLECTORS
@@ -15,7 +16,8 @@ def refill(source: Source, step: int, rounds: int = 10, by: Literal["reward", "o
 
     GRPO trains on all groups, those without variance giving no gradient and making the step smaller. `by` says of what:
     of the rewards, or of right and wrong, where a length penalty makes rewards differ in a group that all fail. Each
-    round takes other problems and draws new numbers. Where the rounds do not suffice, the step trains on what there is.
+    round takes the problems in another order and draws new numbers. Where the rounds do not suffice, the step trains on
+    what there is; where no group has variance, on none: the first round's stay, without rewards.
     Source: DAPO (arXiv 2503.14476, equation 11).
     """
     wanted, kept, first = source.config.batch.groups_per_step, [], []
@@ -25,7 +27,11 @@ def refill(source: Source, step: int, rounds: int = 10, by: Literal["reward", "o
         kept += [group for group in groups if _varied(group, by)]
         if len(kept) >= wanted:
             break
-    return kept[:wanted] or first
+    return kept[:wanted] or [_without_rewards(group) for group in first]
+
+
+def _without_rewards(group: Group) -> Group:
+    return replace(group, grades=[replace(grade, reward=None) for grade in group.grades])
 
 
 def _varied(group: Group, by: str) -> bool:

@@ -1,4 +1,8 @@
-"""Where collectors are found by name."""
+"""Where collectors are found by name.
+
+A collector may have a trait `check`, a function `(source, **options)` that is called before a run starts and raises for
+problems that the collector would trip over later; and `samples=False` if it asks for no rollouts.
+"""
 
 from __future__ import annotations
 
