@@ -149,6 +149,55 @@ def test_runs_that_differ_in_the_seed_are_one_line(evaluated):
     assert "3 seeds" in lines[-2].note
 
 
+def changed(run: Run, name: str, section: str, **changes: object) -> Run:
+    folder = copied(run, name).path
+    record = read_json(folder / "config.json")
+    record["values"][section] |= changes
+    (folder / "config.json").write_text(json.dumps(record))
+    return Run(folder)
+
+
+def test_no_seeds_are_invented(evaluated, tmp_path):
+    """Runs of the same seed, of other steps or evaluated otherwise used to be merged into "2 seeds"."""
+    main = collect(evaluated.path)
+    twin = collect(copied(evaluated, "twin").path)
+    assert [len(group.runs) for group in grouped([main, twin])] == [1, 1]
+    longer = replace(main, name="longer", metrics=[*main.metrics, {**main.metrics[-1], "step": 9}])
+    assert [len(group.runs) for group in grouped([main, longer])] == [1, 1]
+    other = copied(evaluated, "limited", seed=5)
+    suites = ["organism:numbers", "organism:hard"]
+    protocol = replace(get_protocol("honest"), sampling=Sampling(2), base_templates=())
+    evaluate_target(str(other.path), protocol, Options(suites, limit=8, workers=1), lambda *a: None)
+    limited = collect(other.path)
+    groups = grouped([main, limited, twin])
+    assert [len(group.runs) for group in groups] == [1, 1, 1]
+    _, lines = results(groups)
+    notes = [line.note for line in lines]
+    assert sum("16 problems, avg@2" in note for note in notes) == 2  # its own base, and its row
+    assert sum("32 problems, avg@4" in note for note in notes) == 2
+    assert not any("seeds" in note for note in notes)
+
+
+def test_a_base_for_each_model_and_what_differs_in_the_row(evaluated, tmp_path):
+    faster = changed(evaluated, "faster", "optimizer", learning_rate=0.5)
+    other = changed(evaluated, "other-model", "model", path="organism")
+    _, lines = results(grouped([collect(run.path) for run in (evaluated, faster, other)]))
+    bases = [line.note for line in lines if line.label == "base"]
+    assert sum("organism" in note for note in bases) == 3  # plain, boxed, chat
+    assert len(bases) == 6
+    rows = [line.note for line in lines if line.label != "base"]
+    assert ["learning_rate=0.5" in note for note in rows] == [False, True, False]
+    assert "path=organism" in rows[2]
+
+
+def test_runs_on_other_suites_are_named_not_merged(evaluated, tmp_path):
+    elsewhere = copied(evaluated, "elsewhere", seed=7)
+    protocol = replace(get_protocol("honest"), sampling=Sampling(2), base_templates=())
+    evaluate_target(str(elsewhere.path), protocol, Options(["organism:long"], limit=4, workers=1), lambda *a: None)
+    page = write_report([evaluated.path, elsewhere.path], tmp_path / "r.html", texts=False).read_text()
+    assert "Not in this table, because they were not evaluated on these suites: elsewhere." in page
+
+
 def test_different_examples_are_one_line_only_if_the_seed_selected_them(evaluated):
     def on(example: str, seed: int, selected: bool = True) -> RunData:
         run = collect(evaluated.path)

@@ -167,10 +167,12 @@ def regrade(
     words: Words = None,
 ) -> None:
     """Grade what was sampled by other rules, without sampling again."""
+    from oneshot_rlvr.evaluation.offline import Evaluation
     from oneshot_rlvr.evaluation.offline import regrade as grade_again
 
     scores, path = grade_again(folder, mode, fallback, **_words(words))
-    _show(scores, None, f"regraded: {mode}")
+    run = Evaluation.at(folder).run
+    _show(scores, None if run is None else run.validated_step(), f"regraded: {mode}")
     print(f"Scores: {path}")
 
 

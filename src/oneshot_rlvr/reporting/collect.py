@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from oneshot_rlvr.config import flatten
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.problems import Problem
 from oneshot_rlvr.runs import EvaluationFolder, ModelScores, Run, Score, Scores, step_name
@@ -15,6 +16,7 @@ from oneshot_rlvr.runs import EvaluationFolder, ModelScores, Run, Score, Scores,
 Row = dict[str, Any]
 Curve = tuple[list[int], list[float]]
 SHOWN_RESPONSES = 6
+OWN = ("run.seed", "run.steps", "run.loggers", "run.keep_trainer_states", "data.only")  # of a run, not of what was done
 
 
 @dataclass(frozen=True)
@@ -68,13 +70,25 @@ class RunData:
         return self.scores.first.average.metric if self.scores else "avg"
 
     @property
+    def steps(self) -> int:
+        """How far it was trained."""
+        return self.metrics[-1]["step"]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Its configuration by dotted key, but for the seed, the example and what changes no result."""
+        values = flatten(self.configuration)
+        return {key: value for key, value in values.items() if key not in OWN} | {"run.steps": self.steps}
+
+    @property
+    def asked(self) -> str:
+        """How it was evaluated: protocol, template, problems."""
+        return json.dumps({key: value for key, value in self.protocol.items() if key != "subject"}, sort_keys=True)
+
+    @property
     def treatment(self) -> str:
-        """What was done to the base, but for the seed and the example."""
-        own = ("seed", "steps", "loggers")
-        run = {key: value for key, value in self.configuration["run"].items() if key not in own}
-        data = {key: value for key, value in self.configuration["data"].items() if key != "only"}
-        rest = {key: value for key, value in self.configuration.items() if key not in ("run", "data")}
-        return json.dumps([rest, data, run, len(self.problems)], sort_keys=True)
+        """What was done to the base and how it was evaluated, but for the seed and the example."""
+        return json.dumps([self.settings, self.asked, len(self.problems)], sort_keys=True)
 
     @property
     def example(self) -> str:
@@ -113,22 +127,32 @@ class Group:
 
 
 def grouped(runs: Sequence[RunData]) -> list[Group]:
-    """Runs by treatment and example, in order.
+    """Runs of one treatment and example whose seeds differ, in order; runs of the same seed stay by themselves.
 
-    Runs of one treatment whose seeds all differ, and whose examples all differ too, are one group: the seed selected
-    the example.
+    Where a treatment's seeds all differ, and its examples all differ too, its runs are one group: the seed selected the
+    example.
     """
     treated: dict[str, list[RunData]] = {}
     for run in runs:
         treated.setdefault(run.treatment, []).append(run)
-    found: dict[tuple[str, str], list[RunData]] = {}
-    for treatment, members in treated.items():
-        seeds = {run.configuration["run"]["seed"] for run in members}
+    found: list[list[RunData]] = []
+    for members in treated.values():
         selected = all(run.configuration["data"]["only"] for run in members)
-        alone = selected and len(members) == len(seeds) == len({run.example for run in members})
+        if selected and _seeds_differ(members) and len({run.example for run in members}) == len(members):
+            found.append(members)
+            continue
+        by_example: dict[str, list[RunData]] = {}
         for run in members:
-            found.setdefault((treatment, "" if alone else run.example), []).append(run)
-    return [Group(_shared_name(members), members) for members in found.values()]
+            by_example.setdefault(run.example, []).append(run)
+        for same in by_example.values():
+            found += [same] if _seeds_differ(same) else [[run] for run in same]
+    order = {id(run): place for place, run in enumerate(runs)}
+    found.sort(key=lambda members: order[id(members[0])])
+    return [Group(_shared_name(members), members) for members in found]
+
+
+def _seeds_differ(runs: Sequence[RunData]) -> bool:
+    return len({run.configuration["run"]["seed"] for run in runs}) == len(runs)
 
 
 def _shared_name(runs: Sequence[RunData]) -> str:

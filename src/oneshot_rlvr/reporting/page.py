@@ -17,7 +17,7 @@ from oneshot_rlvr.problems.benchmarks import title_of
 from oneshot_rlvr.reporting import figures as draw
 from oneshot_rlvr.reporting.collect import RunData, collect, grouped
 from oneshot_rlvr.reporting.findings import write_findings
-from oneshot_rlvr.reporting.tables import headings, kind_of, papers, results
+from oneshot_rlvr.reporting.tables import headings, kind_of, left_out, papers, results
 
 CONFIGURATIONS = 4  # of how many runs the page holds the whole configuration
 
@@ -65,6 +65,7 @@ def write_report(
         tiles=_tiles(runs[0]),
         headings=headings(suites),
         lines=[*lines, *(paper_lines if same else [])],
+        left_out=left_out(groups, suites),
         paper=about,
         paper_headings=headings(paper_suites),
         paper_lines=[] if same else paper_lines,
