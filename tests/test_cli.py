@@ -143,7 +143,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(tmp_path, args, says):
 def test_unknown_recipe_model_run_and_preset(tmp_path):
     assert "Did you mean 'grpo'" in refused("train", "gpro")
     assert "Did you mean 'organism'" in refused("train", "--model", "organsm")
-    assert "cannot read it" in refused("train", "--resume", tmp_path)
+    assert "no run in this folder" in refused("train", "--resume", tmp_path)
     assert "unknown model" in refused("eval", "nothing")
     assert "no problem set or file" in refused("eval", "tiny", "--suite", "nothing")
     assert "unknown preset" in refused("pretrain", "--preset", "huge")
@@ -176,7 +176,7 @@ def test_a_run_folder_in_use_or_already_used(tmp_path):
     assert "holds a run already" in refused("train", *FAST, "--out", out, "--steps", 1)
     with (out / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        assert "another process is using this run folder" in refused("train", "--resume", out)
+        assert "another process is using this run folder" in refused("train", "--resume", out, "--steps", 2)
 
 
 @pytest.mark.parametrize(

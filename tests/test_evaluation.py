@@ -144,7 +144,7 @@ def test_killed_at_a_random_point_it_goes_on_to_identical_scores(run, tmp_path, 
         str(run.path),
         *suites,
         "--limit",
-        "40",
+        "16",
         "--samples",
         "8",
     ]

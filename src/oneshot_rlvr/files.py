@@ -66,8 +66,8 @@ def write_folder_atomically(folder: Path, fill: Callable[[Path], None]) -> None:
     """
     temporary = folder.with_name(f".{folder.name}.tmp")
     with writing(folder):
+        recover(folder)
         try:
-            shutil.rmtree(temporary, ignore_errors=True)
             temporary.mkdir(parents=True)
             fill(temporary)
             manifest = {
@@ -78,11 +78,41 @@ def write_folder_atomically(folder: Path, fill: Callable[[Path], None]) -> None:
             (temporary / MANIFEST).write_text(json.dumps(manifest, indent=1))
             for path in temporary.rglob("*"):
                 _sync(path)
-            shutil.rmtree(folder, ignore_errors=True)
+            if folder.exists():
+                folder.replace(_doomed(folder))
             temporary.replace(folder)
             _sync(folder.parent)
         finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            recover(folder)
+
+
+def remove_folder(folder: Path) -> None:
+    """Take a folder away at once, so that a kill leaves it whole or under a temporary name."""
+    recover(folder)
+    if folder.exists():
+        folder.replace(_doomed(folder))
+        shutil.rmtree(_doomed(folder))
+
+
+def recover(folder: Path) -> None:
+    """Bring back a folder whose replacement a kill cut short, and remove what it left beside it."""
+    if _doomed(folder).exists() and not folder.exists():
+        _doomed(folder).replace(folder)
+    for path in (_doomed(folder), folder.with_name(f".{folder.name}.tmp")):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def sweep(*folders: Path) -> None:
+    """Remove what a kill left behind under temporary names, directly in these folders. Only whoever holds them may."""
+    for path in [path for folder in folders for path in folder.glob(".*.tmp")]:
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _doomed(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.old.tmp")
 
 
 def _sync(path: Path) -> None:

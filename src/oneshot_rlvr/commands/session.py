@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from oneshot_rlvr.config import Config
+from oneshot_rlvr.config import Config, build, flatten
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.evaluation import Sampling, make_validator
 from oneshot_rlvr.grading import Reward
@@ -14,6 +14,7 @@ from oneshot_rlvr.grading.audit import audit_golds, summary
 from oneshot_rlvr.problems import Problem, find_problems, get_template
 from oneshot_rlvr.runs import Run
 from oneshot_rlvr.runs.environment import environment
+from oneshot_rlvr.runs.loggers import check_loggers
 from oneshot_rlvr.training import prepare, train
 from oneshot_rlvr.training.loop import OnStep
 from oneshot_rlvr.training.prepare import Validate
@@ -104,8 +105,14 @@ def start(
         train(trainer, validate, on_step)
 
 
-def resume(run: Run, steps: int | None = None, on_step: OnStep | None = None, reward: Reward | None = None) -> None:
-    """Go on with a run from its newest checkpoint, to `steps` if given.
+def resume(
+    run: Run,
+    steps: int | None = None,
+    on_step: OnStep | None = None,
+    reward: Reward | None = None,
+    loggers: object = None,
+) -> None:
+    """Go on with a run from its newest checkpoint, to `steps` and with `loggers` if they are given.
 
     Raises:
         OneshotError: no run there, a damaged checkpoint, or a folder in use.
@@ -113,9 +120,12 @@ def resume(run: Run, steps: int | None = None, on_step: OnStep | None = None, re
     """
     config, sources = run.config, run.sources
     with run.locked():
-        if steps is not None and steps != config.run.steps:
-            config = config.model_copy(update={"run": config.run.model_copy(update={"steps": steps})})
-            run.write_config(config, {**sources, "run.steps": "--resume"})
+        given = {"run.steps": steps, "run.loggers": loggers}
+        changed = {key: value for key, value in given.items() if value is not None}
+        if changed:
+            config = build(flatten(config.model_dump()) | changed, dict.fromkeys(changed, "--resume"))
+            check_loggers(config.run.loggers)
+            run.write_config(config, sources | dict.fromkeys(changed, "--resume"))
         trainer = prepare(config, run, run.problems, reward=reward)
         train(trainer, _validator(config), on_step)
 

@@ -30,6 +30,12 @@ def ended_well(function: Callable[..., None]) -> Callable[..., None]:
         except OneshotError as error:
             print(f"oneshot: error: {error}", file=sys.stderr)
             raise typer.Exit(2) from None
+        except (OSError, UnicodeEncodeError) as error:  # the system's refusal: a name too long, a disk, a permission
+            reason = getattr(error, "strerror", None) or str(error)
+            where = getattr(error, "filename", None)
+            said = OneshotError(reason, where=where and repr(where)[:200], fix="Check the path and its permissions.")
+            print(f"oneshot: error: {said}", file=sys.stderr)
+            raise typer.Exit(2) from None
         except (Interrupted, KeyboardInterrupt) as stop:
             print(f"oneshot: {str(stop) or 'interrupted; finished work is kept'}", file=sys.stderr)
             raise typer.Exit(130) from None

@@ -22,26 +22,38 @@ def train(
     steps: Annotated[int | None, typer.Option(min=1)] = None,
     seed: Annotated[int | None, typer.Option(min=0)] = None,
     settings: Settings = None,
-    resume: Annotated[Path | None, typer.Option(help="Go on with this run; only --steps may change.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on with this run; only --steps and run.loggers may change.")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Train a model with a recipe."""
     from oneshot_rlvr.commands import session
     from oneshot_rlvr.commands.progress import Reporter, training_note
     from oneshot_rlvr.config import resolve
+    from oneshot_rlvr.config.resolve import beside, overrides
     from oneshot_rlvr.runs import Run
 
     def on_step(step: int, total: int, metrics: dict[str, float]) -> None:
         task.update(step, training_note(metrics), total)
 
     if resume is not None:
-        if any(given is not None for given in (recipe, model, problems, question, answer, reward, out, seed, settings)):
+        changes = overrides(settings or [])
+        others = (recipe, model, problems, question, answer, reward, out, seed)
+        if any(given is not None for given in others) or set(changes) - {"run.loggers"}:
             raise OneshotError(
-                "a resumed run keeps its configuration", where="--resume", fix="Give only --steps with it."
+                "a resumed run keeps its configuration",
+                where="--resume",
+                fix="Give only --steps and --set run.loggers with it.",
             )
         run = Run(resume)
+        if not run.started:
+            raise OneshotError("no run in this folder", where=resume, fix=beside(resume))
+        if run.steps() and run.steps()[-1] >= (steps or run.config.run.steps):
+            print(f"{resume} is finished: {run.steps()[-1]} steps. --steps takes it further.")
+            return
         with Reporter(quiet).task(f"Training {resume}", steps or run.config.run.steps) as task:
-            session.resume(run, steps, on_step)
+            session.resume(run, steps, on_step, loggers=changes.get("run.loggers"))
     else:
         mine = session.one_problem(question, answer, problems)
         source = "command line" if mine else problems

@@ -6,6 +6,7 @@ Recipes (`recipes/*.yaml`) and profiles (`profiles/*.yaml`) are partial configur
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -21,6 +22,7 @@ Kind = Literal["recipes", "profiles"]
 Layer = tuple[str, dict[str, Any]]  # where values come from, and the values by dotted key
 LOCAL_PATHS = ("model.path", "data.problems", "run.validation", "algorithm.teacher")
 YAML_FILES = (".yaml", ".yml")
+HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 
 def names(kind: Kind) -> list[str]:
@@ -46,7 +48,7 @@ def about(name: str) -> str:
 def _read(path: Any, where: str) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+    except (OSError, yaml.YAMLError, RecursionError, ValueError) as error:
         raise OneshotError(f"cannot read this recipe: {error}", where=where, fix="Give a YAML file.") from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise OneshotError("a recipe is a YAML mapping", where=where, fix="Start from `oneshot recipes grpo`.")
@@ -83,11 +85,31 @@ def layers_of(kind: Kind, name: str, seen: tuple[str, ...] = ()) -> list[Layer]:
 def _profile(model: str) -> list[Layer]:
     if model in names("profiles"):
         return layers_of("profiles", model)
-    if Path(model).is_dir() or "/" in model:
+    if is_folder(model) or (HUB_NAME.fullmatch(model) and not is_folder(Path(model).parts[0])):
         return [(f"model profile {model}", {"model.path": model})]
+    if "/" in model:  # a path; the hub would be asked for it in vain
+        raise OneshotError("no such model folder", where=model, fix=beside(Path(model)))
     raise OneshotError(
         f"unknown model {model!r}", fix=f"{nearest(model, names('profiles'))}, or give a model folder or owner/name."
     )
+
+
+def is_folder(path: str) -> bool:
+    """Whether a text names a folder; no text that a file system refuses does."""
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def beside(path: Path) -> str:
+    """What there is where a path was looked for, the nearest name first."""
+    try:
+        known = [entry.name for entry in path.parent.iterdir() if entry.is_dir() and not entry.name.startswith(".")]
+        known = [name for name in known if name != path.name]
+    except (OSError, ValueError):
+        known = []
+    return nearest(path.name, known) if known else "Check the path."
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -101,7 +123,12 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _overrides(settings: Sequence[str]) -> dict[str, Any]:
+def overrides(settings: Sequence[str]) -> dict[str, Any]:
+    """Values by key from `key=value` texts.
+
+    Raises:
+        OneshotError: one that is none.
+    """
     values = {}
     for setting in settings:
         key, equals, value = setting.partition("=")
@@ -111,8 +138,8 @@ def _overrides(settings: Sequence[str]) -> dict[str, Any]:
             )
         try:
             values[key.strip()] = yaml.safe_load(value)
-        except (yaml.YAMLError, RecursionError) as error:
-            raise OneshotError(f"--set {setting!r}: the value is not YAML", fix="Quote it.") from error
+        except (yaml.YAMLError, RecursionError, ValueError) as error:  # an integer of 10^5 digits is a ValueError
+            raise OneshotError(f"--set {setting[:80]!r}: the value is not YAML", fix="Quote it.") from error
     return values
 
 
@@ -159,7 +186,7 @@ def resolve(
         *shipped,
         *profile,
         *(layer for layer in method if layer not in shipped),
-        ("--set", dict(settings) if isinstance(settings, Mapping) else _overrides(settings)),
+        ("--set", dict(settings) if isinstance(settings, Mapping) else overrides(settings)),
         ("command line", {key: value for key, value in (flags or {}).items() if value is not None}),
     ]
     flat: dict[str, Any] = {"recipe": recipe}

@@ -7,6 +7,11 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 
+def _one_or_more(value: object) -> object:
+    """A single word where a list is wanted."""
+    return (value,) if isinstance(value, str) else value
+
+
 class Section(BaseModel):
     """A part of the configuration; unknown keys are refused and nothing changes after it is made."""
 
@@ -30,10 +35,12 @@ class ModelSection(Section):
         default=None, description="matrix products in this dtype over float32 weights"
     )
     gradient_checkpointing: bool = False
-    lora_rank: int = Field(default=0, ge=0, description="train low-rank adapters (extra `lora`); 0 trains all weights")
-    lora_alpha: int = Field(default=32, gt=0, description="adapters are scaled by lora_alpha / lora_rank")
+    lora_rank: int = Field(
+        default=0, ge=0, le=65_536, description="train low-rank adapters (extra `lora`); 0 trains all weights"
+    )
+    lora_alpha: int = Field(default=32, gt=0, le=1_000_000, description="adapters are scaled by lora_alpha / lora_rank")
     trust_remote_code: bool = Field(default=False, description="run Python code that the model folder brings")
-    threads: int | None = Field(default=None, ge=1, description="torch threads; null leaves torch's choice")
+    threads: int | None = Field(default=None, ge=1, le=1024, description="torch threads; null leaves torch's choice")
 
 
 class DataSection(Section):
@@ -49,11 +56,11 @@ class DataSection(Section):
 class SamplingSection(Section):
     """How rollouts are sampled in training."""
 
-    temperature: float = Field(default=0.6, gt=0)
-    top_p: float = Field(default=1.0, gt=0, le=1)
-    top_k: int = Field(default=0, ge=0, description="0 keeps the whole vocabulary")
-    max_prompt_tokens: int = Field(default=1024, ge=1)
-    max_new_tokens: int = Field(default=3072, ge=1)
+    temperature: float = Field(default=0.6, ge=0.01, le=100)
+    top_p: float = Field(default=1.0, ge=1e-6, le=1)
+    top_k: int = Field(default=0, ge=0, le=10_000_000, description="0 keeps the whole vocabulary")
+    max_prompt_tokens: int = Field(default=1024, ge=1, le=10_000_000)
+    max_new_tokens: int = Field(default=3072, ge=1, le=10_000_000)
     stop_at_turn_end: bool = Field(
         default=True,
         description="the template's end of turn ends a response in training; in evaluation it always does",
@@ -61,25 +68,32 @@ class SamplingSection(Section):
     stop_strings: tuple[str, ...] = Field(
         default=(), description="texts that end a response, besides the model's end tokens; they are not part of it"
     )
-    stop_ids: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+    stop_ids: tuple[Annotated[int, Field(ge=0, le=10_000_000)], ...] = Field(
         default=(), description="ids of tokens that end a response, besides the model's end tokens"
     )
     sampler: str = Field(default="lockstep", description="of training and evaluation; `oneshot methods` lists them")
     vllm_memory: float = Field(
-        default=0.5, gt=0, le=1, description="share of the GPU's memory for vLLM while it samples"
+        default=0.5, ge=0.01, le=1, description="share of the GPU's memory for vLLM while it samples"
     )
-    kv_cache_gib: float = Field(default=8.0, gt=0, description="memory for keys and values; more rollouts run in waves")
+    kv_cache_gib: float = Field(
+        default=8.0, ge=1e-6, le=1e6, description="memory for keys and values; more rollouts run in waves"
+    )
 
 
 class BatchSection(Section):
     """How many rollouts a step has and how they are split into updates."""
 
-    groups_per_step: int = Field(default=128, ge=1, description="groups a step; each is one problem's")
-    group_size: int = Field(default=8, ge=1, description="rollouts of one prompt whose rewards are compared")
-    minibatches: int = Field(default=1, ge=1, description="optimizer steps a pass over the rollouts")
-    epochs: int = Field(default=1, ge=1, description="passes over the rollouts of a step")
+    groups_per_step: int = Field(default=128, ge=1, le=1_000_000, description="groups a step; each is one problem's")
+    group_size: int = Field(
+        default=8, ge=1, le=1_000_000, description="rollouts of one prompt whose rewards are compared"
+    )
+    minibatches: int = Field(default=1, ge=1, le=1_000_000, description="optimizer steps a pass over the rollouts")
+    epochs: int = Field(default=1, ge=1, le=1000, description="passes over the rollouts of a step")
     microbatch_tokens: int | None = Field(
-        default=None, ge=1, description="tokens a forward pass, null for 512 on a CPU and 16384 on a GPU"
+        default=None,
+        ge=1,
+        le=100_000_000,
+        description="tokens a forward pass, null for 512 on a CPU and 16384 on a GPU",
     )
 
 
@@ -97,9 +111,15 @@ class AlgorithmSection(Section):
     clip_low: float = Field(
         default=0.2, ge=0, lt=1, description="of surrogates that clip: the ratio's least is 1 - this"
     )
-    clip_high: float = Field(default=0.2, ge=0, description="of surrogates that clip: the ratio's most is 1 + this")
-    entropy_coefficient: float = Field(default=0.0, description="weight of the entropy bonus; below 0 a penalty")
-    kl_coefficient: float = Field(default=0.0, ge=0, description="weight of the KL loss; 0 loads no reference model")
+    clip_high: float = Field(
+        default=0.2, ge=0, le=1e6, description="of surrogates that clip: the ratio's most is 1 + this"
+    )
+    entropy_coefficient: float = Field(
+        default=0.0, ge=-1e6, le=1e6, description="weight of the entropy bonus; below 0 a penalty"
+    )
+    kl_coefficient: float = Field(
+        default=0.0, ge=0, le=1e6, description="weight of the KL loss; 0 loads no reference model"
+    )
     kl_estimator: str = Field(default="k3", description="k1, k2 or k3, of the KL loss")
     teacher: str | None = Field(default=None, description="the model that a unit which needs a teacher compares with")
     penalties: str = Field(default="", description="further terms of the loss, a weighted sum; empty for none")
@@ -109,22 +129,26 @@ class GradingSection(Section):
     """How answers are compared with golds."""
 
     mode: str = Field(default="default", description="default, released, qwen-eval or gsm8k-strict")
-    timeout: float = Field(default=3.0, gt=0, description="seconds of symbolic work on one answer")
-    workers: int | None = Field(default=None, ge=1, description="processes for it; null for one a core, up to four")
+    timeout: float = Field(default=3.0, ge=0.01, le=3600, description="seconds of symbolic work on one answer")
+    workers: int | None = Field(
+        default=None, ge=1, le=256, description="processes for it; null for one a core, up to four"
+    )
 
 
 class OptimizerSection(Section):
     """AdamW and its schedule."""
 
-    learning_rate: float = Field(default=1e-6, ge=0, description="0 changes nothing: a no-op control")
+    learning_rate: float = Field(default=1e-6, ge=0, le=1000, description="0 changes nothing: a no-op control")
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
-    eps: float = Field(default=1e-8, gt=0)
-    weight_decay: float = Field(default=0.01, ge=0)
-    max_grad_norm: float = Field(default=1.0, gt=0)
+    eps: float = Field(default=1e-8, ge=1e-30, le=1)
+    weight_decay: float = Field(default=0.01, ge=0, le=1000)
+    max_grad_norm: float = Field(default=1.0, ge=1e-12, le=1e12)
     schedule: Literal["constant", "cosine"] = "constant"
-    warmup_steps: int = Field(default=0, ge=0)
+    warmup_steps: int = Field(default=0, ge=0, le=100_000_000)
     min_ratio: float = Field(default=0.0, ge=0, le=1, description="lowest learning rate, as a fraction of the highest")
-    cycles: float = Field(default=0.5, gt=0, description="cosine waves; 0.5 falls once from highest to lowest")
+    cycles: float = Field(
+        default=0.5, ge=1e-6, le=1e6, description="cosine waves; 0.5 falls once from highest to lowest"
+    )
 
 
 class SpeedSection(Section):
@@ -144,14 +168,20 @@ class SpeedSection(Section):
 class RunSection(Section):
     """How long a run is, and what it leaves behind."""
 
-    steps: int = Field(default=2000, ge=1)
-    seed: int = Field(default=0, ge=0)
-    save_every: int = Field(default=20, ge=1, description="steps between checkpoints")
-    validate_every: int = Field(default=20, ge=0, description="steps between validations; 0 never validates")
+    steps: int = Field(default=2000, ge=1, le=100_000_000)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    save_every: int = Field(default=20, ge=1, le=100_000_000, description="steps between checkpoints")
+    validate_every: int = Field(
+        default=20, ge=0, le=100_000_000, description="steps between validations; 0 never validates"
+    )
     validation: str | None = Field(default=None, description="problems that choose the best checkpoint; null for none")
-    validation_samples: int = Field(default=4, ge=1)
-    keep_trainer_states: int = Field(default=2, ge=1, description="newest checkpoints that keep what resuming needs")
-    loggers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
+    validation_samples: int = Field(default=4, ge=1, le=100_000)
+    keep_trainer_states: int = Field(
+        default=2, ge=1, le=1_000_000, description="newest checkpoints that keep what resuming needs"
+    )
+    loggers: Annotated[tuple[Literal["tensorboard", "wandb", "trackio"], ...], BeforeValidator(_one_or_more)] = Field(
+        default=(), description="live metrics besides metrics.jsonl; may be changed when a run is resumed"
+    )
 
 
 class Config(Section):

@@ -98,7 +98,7 @@ def _sampled(
     for checkpoint in missing:
         by_work.setdefault((hashes[checkpoint.name], checkpoint.template), []).append(checkpoint)
     others = set(multiprocessing.active_children())
-    with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), die_with_parent) as pool:
+    with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), die_with_parent, (os.getpid(),)) as pool:
         with _without_interrupts():  # a worker that is still importing would print a traceback
             jobs = {pool.submit(_sample, replace(evaluator), same[0], work[0]): same for work, same in by_work.items()}
         try:

@@ -148,7 +148,7 @@ class _Workers:
 
 
 def _start() -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-P", "-m", "oneshot_rlvr.grading.worker"]
+    command = [sys.executable, "-P", "-m", "oneshot_rlvr.grading.worker", str(os.getpid())]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
 

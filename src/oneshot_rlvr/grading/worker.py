@@ -21,7 +21,7 @@ _GRACE = 2.0  # seconds after which a worker that nobody killed ends itself
 
 def serve() -> None:
     """Answer until the parent closes the pipe."""
-    die_with_parent()
+    die_with_parent(int(sys.argv[1]))
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library's print must not look like a reply
     from oneshot_rlvr.grading.modes import MODES

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import math
 import random
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -22,7 +21,7 @@ from torch.nn.functional import cross_entropy
 from transformers import Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 
 from oneshot_rlvr.errors import OneshotError
-from oneshot_rlvr.files import verify_folder, write_folder_atomically
+from oneshot_rlvr.files import recover, remove_folder, verify_folder, write_folder_atomically
 from oneshot_rlvr.organism.authors import Turn, make_document
 from oneshot_rlvr.organism.tokenizer import END, PAD, build_tokenizer
 from oneshot_rlvr.organism.world import make_world
@@ -165,6 +164,8 @@ def pretrain(
     )
     asked = {"preset": preset_name, "seed": seed, "steps": total, "size": asdict(preset)}
     halfway = folder.with_name(f"{folder.name}.unfinished")
+    for kept in (folder, halfway):
+        recover(kept)
     progress = _restore(halfway, asked, model, optimizer)
     held_out = {exercise.question for exercises in make_world(0).values() for exercise in exercises}
     source = batches(tokenizer, preset, seed, held_out, progress.step)
@@ -194,7 +195,7 @@ def pretrain(
         (temporary / "pretraining.json").write_text(json.dumps(record, indent=2) + "\n")
 
     write_folder_atomically(folder, fill)
-    shutil.rmtree(halfway, ignore_errors=True)
+    remove_folder(halfway)
     return folder
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,11 +132,9 @@ def checked_device(name: str) -> str:
     """
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        kind = torch.device(name).type
-    except RuntimeError as error:
-        raise OneshotError(f"unknown device {name!r}", where="model.device", fix="Use auto, cpu or cuda.") from error
-    if kind == "cuda" and not torch.cuda.is_available():
+    if not re.fullmatch(r"cpu|cuda(?::\d{1,3})?", name):
+        raise OneshotError(f"unknown device {name!r}", where="model.device", fix="Use auto, cpu, cuda or cuda:1.")
+    if name != "cpu" and not torch.cuda.is_available():
         raise OneshotError(
             "no CUDA device is available", where=f"model.device={name}", fix="Use cpu, or install a CUDA torch."
         )

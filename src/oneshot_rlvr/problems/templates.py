@@ -55,6 +55,8 @@ class Template:
         special = tokenizer.get_added_vocab() if hasattr(tokenizer, "get_added_vocab") else {}
         if self.text is not None:
             return (special[self.turn_end],) if self.turn_end in special else ()
+        if getattr(tokenizer, "chat_template", None) is None:
+            return ()  # `render` refuses it
         turns = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": _PROBE}]
         after = tokenizer.apply_chat_template(turns, tokenize=False).rpartition(_PROBE)[2]
         found = [(after.find(token), token) for token in special if token in after]

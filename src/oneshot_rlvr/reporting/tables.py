@@ -38,8 +38,8 @@ def kind_of(run: RunData) -> str:
 def results(groups: Sequence[Group]) -> tuple[list[str], list[Line]]:
     """Suites, and a line for each base, for the base under other templates, and for each group's chosen checkpoints.
 
-    What groups differ in stands in their lines. One run: 95 % intervals over problems. Several seeds: the mean, with the
-    range from the least to the greatest seed.
+    What groups differ in stands in their lines. One run: 95 % intervals over problems. Several seeds: the mean, with
+    the range from the least to the greatest seed.
     """
     scored = [group for group in groups if all(run.best for run in group.runs)]
     if not scored:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from oneshot_rlvr.errors import OneshotError
-from oneshot_rlvr.files import locked, read_json, read_rows, write_atomically, write_json
+from oneshot_rlvr.files import locked, read_json, read_rows, sweep, write_atomically, write_json
 from oneshot_rlvr.problems import Problem, load_problems, to_jsonl
 from oneshot_rlvr.runs.scores import Scores
 
@@ -51,9 +51,12 @@ class EvaluationFolder:
         """Whether something has been evaluated here."""
         return (self.path / "index.json").exists()
 
-    def locked(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def locked(self) -> Iterator[None]:
         """Hold it against other processes."""
-        return locked(self.path, "evaluation folder")
+        with locked(self.path, "evaluation folder"):
+            sweep(self.path, *(self.path / name for name in ("transcripts", "suites", "lm_eval")))
+            yield
 
     # What was asked
 

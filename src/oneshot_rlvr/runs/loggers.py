@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ Log = Callable[[int, dict[str, float]], None]
 
 
 PROJECT = "oneshot-rlvr"
+WITHOUT_LOGIN = ("offline", "disabled", "dryrun")  # modes of W&B that reach no server
 NEEDS = {"tensorboard": "torch.utils.tensorboard", "wandb": "wandb", "trackio": "trackio"}
 
 
@@ -37,12 +39,18 @@ def check_loggers(names: Sequence[str]) -> None:
     """Find out before long work starts that a tracker is missing.
 
     Raises:
-        OneshotError: a tracker that is asked for is unknown or not installed.
+        OneshotError: a tracker that is asked for is unknown, not installed, or not logged in.
     """
     for name in names:
         if name not in NEEDS:
             raise OneshotError(f"unknown tracker {name!r}", fix=nearest(name, list(NEEDS)))
-        _import(name, NEEDS[name])
+        module = _import(name, NEEDS[name])
+        if name == "wandb" and os.environ.get("WANDB_MODE") not in WITHOUT_LOGIN and not module.api.api_key:
+            raise OneshotError(
+                "Weights & Biases knows no login here",
+                where="wandb",
+                fix="Run `wandb login`, or set WANDB_MODE=offline.",
+            )
 
 
 def _import(extra: str, module: str) -> Any:

@@ -22,6 +22,7 @@ from oneshot_rlvr.files import (
     read_json,
     read_jsonl,
     read_rows,
+    sweep,
     verify_folder,
     write_atomically,
     write_json,
@@ -131,6 +132,8 @@ class Run:
             for name in ("rollouts", "checkpoints", "eval"):
                 with writing(self.path):
                     (self.path / name).mkdir(exist_ok=True)
+            sweep(self.path, *(self.path / name for name in ("rollouts", "checkpoints")))
+            sweep(*(self.checkpoint_path(step) for step in self.steps()))
             yield self
 
     def remove_if_empty(self) -> None:
