@@ -30,12 +30,15 @@ def train(
     """Train a model with a recipe."""
     from oneshot_rlvr.commands import session
     from oneshot_rlvr.commands.progress import Reporter, training_note
+    from oneshot_rlvr.commands.watch import Watch
     from oneshot_rlvr.config import resolve
     from oneshot_rlvr.config.resolve import beside, overrides
     from oneshot_rlvr.runs import Run
 
     def on_step(step: int, total: int, metrics: dict[str, float]) -> None:
         task.update(step, training_note(metrics), total)
+        if warning := watch(step, metrics):
+            print(warning)
 
     if resume is not None:
         changes = overrides(settings or [])
@@ -52,6 +55,7 @@ def train(
         if run.steps() and run.steps()[-1] >= (steps or run.config.run.steps):
             print(f"{resume} is finished: {run.steps()[-1]} steps. --steps takes it further.")
             return
+        watch = Watch(run)
         with Reporter(quiet).task(f"Training {resume}", steps or run.config.run.steps) as task:
             session.resume(run, steps, on_step, loggers=changes.get("run.loggers"))
     else:
@@ -62,7 +66,11 @@ def train(
         config, sources = resolve(recipe, model, settings or [], flags)
         chosen = mine or session.chosen_problems(config)
         run = Run(out or new_folder(recipe, model))
-        print(f"{len(chosen)} problem{'s' if len(chosen) > 1 else ''}, {config.run.steps} steps, run folder {run.path}")
+        watch, plural = Watch(run), "s" if len(chosen) > 1 else ""
+        print(
+            f"{len(chosen)} problem{plural}, asked with template {config.model.template}, "
+            f"{config.run.steps} steps, run folder {run.path}"
+        )
         with Reporter(quiet).task("Training", config.run.steps) as task:
             session.start(run, config, sources, chosen, on_step)
     last = run.metrics()[-1]
