@@ -209,8 +209,11 @@ def test_grade_command(tmp_path):
     assert [row["outcome"] for row in rows] == ["correct", "wrong", "no_answer"]
     assert set(rows[0]) == {*ROWS[0], "outcome", "reward", "extracted", "found", "layer", "seconds"}
     assert rows[0]["id"] == 7
-    assert "1 disagreements" in err
+    assert "1 disagreement" in err
     code, shown, err = oneshot("grade", "-", "--out", "-", "--answers", stdin='{"pred": "3.0", "gold": 3}\n')
+    assert json.loads(shown)["outcome"] == "correct"
+    other = '{"response": "so \\\\boxed{3}", "answer": 3}\n'
+    code, shown, err = oneshot("grade", "-", "--out", "-", stdin=other)
     assert json.loads(shown)["outcome"] == "correct"
 
 

@@ -14,7 +14,12 @@ from oneshot_rlvr.commands.terminal import Mode, plain
 
 
 def grade(
-    source: Annotated[Path, typer.Argument(metavar="IN.jsonl", help="Rows with pred and gold; - is standard input.")],
+    source: Annotated[
+        Path,
+        typer.Argument(
+            metavar="IN.jsonl", help="Rows with pred and gold, or response and answer; - is standard input."
+        ),
+    ],
     out: Annotated[Path | None, typer.Option(help="The rows with their grades; - is standard output.")] = None,
     mode: Mode = "default",
     versus: Annotated[str | None, typer.Option(help="A second mode: show where it disagrees.")] = None,
@@ -36,7 +41,7 @@ def grade(
     ours = graded(mode)
     if out is not None:
         write_rows(ours, out)
-    table = Table("outcome", "rows", "%", title=f"{len(rows)} rows under {mode}")
+    table = Table("outcome", "rows", "%", title=f"{_count(len(rows), 'row')} under {mode}")
     for outcome, count in Counter(row["outcome"] for row in ours).most_common():
         table.add_row(outcome, str(count), f"{100 * count / len(rows):.1f}")
     console.print(table)
@@ -48,8 +53,14 @@ def grade(
         table.add_row(a, b, str(count))
     console.print(table)
     found = disagreements(ours, theirs)
-    table = Table("row", "gold", f"{mode} found", mode, f"{versus} found", versus, title=f"{len(found)} disagreements")
+    table = Table(
+        "row", "gold", f"{mode} found", mode, f"{versus} found", versus, title=_count(len(found), "disagreement")
+    )
     for number, a, b in found[:limit]:
         cells = (str(a["gold"]), str(a["extracted"]), a["outcome"], str(b["extracted"]), b["outcome"])
         table.add_row(str(number), *(plain(cell[:60]) for cell in cells))
     console.print(table)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -14,11 +14,12 @@ from oneshot_rlvr.grading.grade import Grader
 from oneshot_rlvr.grading.types import Finish, Grade
 
 Row = dict[str, Any]
+OTHER_NAMES = {"pred": "response", "gold": "answer"}
 STANDARD = Path("-")  # standard input or output
 
 
 def read_rows(path: Path) -> list[Row]:
-    """Rows of a jsonl file with the texts `pred` and `gold`.
+    """Rows of a jsonl file with the texts `pred` and `gold`; `response` and `answer` are read as these.
 
     Raises:
         OneshotError: no such file, or a line that is no such row.
@@ -37,11 +38,13 @@ def read_rows(path: Path) -> list[Row]:
             row = json.loads(line)
         except (ValueError, RecursionError):
             row = None
-        if not isinstance(row, dict) or not all(
-            isinstance(row.get(key), str | int | float) for key in ("pred", "gold")
-        ):
+        if isinstance(row, dict):
+            row = {key: row.get(other) for key, other in OTHER_NAMES.items()} | row
+        if not isinstance(row, dict) or not all(isinstance(row[key], str | int | float) for key in OTHER_NAMES):
             raise OneshotError(
-                "a row needs the texts 'pred' and 'gold'", where=f"{path} line {number}", fix="Mend the line."
+                "a row needs the texts 'pred' and 'gold' (or 'response' and 'answer')",
+                where=f"{path} line {number}",
+                fix="Mend the line.",
             )
         rows.append(row)
     if not rows:
