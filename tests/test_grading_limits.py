@@ -83,6 +83,40 @@ def test_hostile_answers_of_peers(shared_data):
     assert max(grade.seconds for grade in grades) < 3.5
 
 
+PARTS = [
+    *" .1(a{$-\\",
+    "a ",
+    "1,",
+    r"\text{",
+    r"\boxed{",
+    r"\frac",
+    r"\sin x",
+    "x=",
+    "[1,2)",
+    r"\left(",
+    "1&2",
+    "</think>",
+    "A. B. ",
+]
+
+
+@pytest.mark.parametrize("mode", ["default", "qwen-eval", "released"])
+def test_a_million_characters_take_no_time(mode):
+    """As a response, inside its box, as a bare answer and as a gold; the last is kept from the quadratic patterns."""
+    with Grader(mode=mode, workers=1) as grader, Grader(mode=mode, workers=1, answers=True) as bare:
+        for part in PARTS:
+            text = part * (10**6 // len(part))
+            for graded, answer, gold in [
+                (grader, text, "3"),
+                (grader, rf"\boxed{{{text}}}", "3"),
+                (bare, text, "3"),
+                (bare, "3", text),
+            ]:
+                started = time.perf_counter()
+                assert graded.grade_many([answer], [gold])[0].outcome != "correct"
+                assert time.perf_counter() - started < 5, part  # a tenth of this is usual; 10 s to hours before
+
+
 def test_a_worker_that_is_late_or_dies_is_replaced_and_results_keep_their_order():
     with Grader(answers=True, timeout=1.0, workers=2) as grader:
         texts = ["x+1", SLOW, "2+x", SLOW + "+1", "x+x"]
