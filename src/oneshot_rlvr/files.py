@@ -179,26 +179,31 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, fix: str = "Is this a run folder made by `oneshot train`?") -> Any:
     """A JSON file of a run.
 
     Raises:
-        OneshotError: missing or not JSON.
+        OneshotError: missing or not JSON; `fix` says what to do.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise OneshotError(
-            f"cannot read it ({error})", where=path, fix="Is this a run folder made by `oneshot train`?"
-        ) from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise OneshotError(f"cannot read it ({error})", where=path, fix=fix) from error
 
 
-def read_jsonl(path: Path) -> list[Row]:
-    """The complete lines of a jsonl file; a last line that a kill cut short is left out."""
+def read_jsonl(path: Path, fix: str = "Check the file.") -> list[Row]:
+    """The complete lines of a jsonl file; a last line that a kill cut short is left out.
+
+    Raises:
+        OneshotError: a line is damaged; `fix` says what to do.
+    """
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-    return [json.loads(line) for line in lines if line]
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+        return [json.loads(line) for line in lines if line]
+    except (OSError, ValueError, RecursionError) as error:
+        raise OneshotError(f"cannot read it ({error})", where=path, fix=fix) from error
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
@@ -215,5 +220,5 @@ def read_rows(path: Path, fix: str) -> list[Row]:
     """
     try:
         return [json.loads(line) for line in zstandard.decompress(path.read_bytes()).splitlines()]
-    except (OSError, zstandard.ZstdError, ValueError) as error:
+    except (OSError, zstandard.ZstdError, ValueError, RecursionError) as error:
         raise OneshotError(f"cannot read it ({error})", where=path, fix=fix) from error

@@ -37,7 +37,7 @@ class Evaluation:
             OneshotError: there is none.
         """
         folder = Run(path).evaluation() if Run(path).started else EvaluationFolder(path)
-        if not folder.complete:
+        if not folder.index() or not folder.protocol():
             raise OneshotError(
                 "no evaluation in this folder", where=path, fix="Run `oneshot eval`; an unfinished one goes on."
             )
@@ -59,8 +59,11 @@ class Evaluation:
         rules = {"mode": mode or asked["mode"], "fallback": asked["fallback"] if fallback is None else fallback}
         with Grader(get_template(entry["template"]), **rules) as grader:
             for suite, problems in self.suites.items():
-                files = entry["transcripts"][suite]
-                rows = [row for name in files for row in self.folder.transcript(name)]
+                if suite not in entry["transcripts"]:
+                    raise OneshotError(
+                        f"{checkpoint} has no transcripts of {suite}", where=self.folder.path, fix="Run `oneshot eval`."
+                    )
+                rows = [row for name in entry["transcripts"][suite] for row in self.folder.transcript(name)]
                 graded[suite] = grade_rows(rows, problems, grader)
         return graded
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.evaluation.metrics import majority, pass_at_k, vote_of
 from oneshot_rlvr.evaluation.statistics import Interval, average_interval, mean_interval
 from oneshot_rlvr.grading import Grader, Response
@@ -16,10 +17,15 @@ Row = dict[str, Any]
 
 
 def grade_rows(rows: Sequence[Row], problems: Sequence[Problem], grader: Grader) -> list[Row]:
-    """The rows with each response's outcome and extracted answer, and what is known of the problem."""
+    """The rows with each response's outcome and extracted answer, and what is known of the problem.
+
+    Raises:
+        OneshotError: the rows are not these problems', in order.
+    """
+    if [row["problem_id"] for row in rows] != [problem.id for problem in problems]:
+        raise OneshotError("the transcripts are of other problems", fix="Delete them and run `oneshot eval` again.")
     graded = []
     for row, problem in zip(rows, problems, strict=True):
-        assert row["problem_id"] == problem.id, "transcripts and problems differ"
         new: Row = {
             **row,
             "question": problem.question,

@@ -15,14 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.files import locked, read_json, read_rows, sweep, write_atomically, write_json
 from oneshot_rlvr.problems import Problem, load_problems, to_jsonl
 from oneshot_rlvr.runs.scores import Scores
+from oneshot_rlvr.runs.shapes import ASKED, EXAMPLES, INDEX, SUMMARY, TRANSCRIPT, checked
 
 log = logging.getLogger(__name__)
 Row = dict[str, Any]
 DEFAULT = "honest"
+AGAIN = "Delete it and run `oneshot eval` again."
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class EvaluationFolder:
 
     def protocol(self) -> Row:
         """The record of what was asked; empty if nothing was."""
-        return self._optional("protocol.json") or {}
+        return self._optional("protocol.json", ASKED) or {}
 
     def suites(self) -> dict[str, list[Problem]]:
         """The problems by suite."""
@@ -88,7 +92,8 @@ class EvaluationFolder:
         Raises:
             OneshotError: it is missing or damaged.
         """
-        return read_rows(self.transcript_path(name), "Delete it and run `oneshot eval` again.")
+        path = self.transcript_path(name)
+        return checked(TRANSCRIPT, read_rows(path, AGAIN), path, AGAIN)
 
     def adopt(self, other: EvaluationFolder) -> None:
         """Take over another evaluation's transcripts: their names say everything that they depend on."""
@@ -98,7 +103,7 @@ class EvaluationFolder:
 
     def index(self) -> dict[str, Row]:
         """Each model's weights, template and transcripts."""
-        return self._optional("index.json") or {}
+        return self._optional("index.json", INDEX) or {}
 
     def scores(self) -> Scores:
         """What has been scored.
@@ -146,7 +151,7 @@ class EvaluationFolder:
 
     def summary(self) -> Row:
         """What a run's scores over steps say; empty if there is none."""
-        return self._optional("summary.json") or {}
+        return self._optional("summary.json", SUMMARY) or {}
 
     def write_summary(self, summary: Row) -> None:
         """Keep it."""
@@ -154,15 +159,18 @@ class EvaluationFolder:
 
     def examples(self) -> Row | None:
         """The same problems answered before and after; None if there are none."""
-        return self._optional("examples.json")
+        return self._optional("examples.json", EXAMPLES)
 
     def write_examples(self, examples: Row) -> None:
         """Keep them."""
         write_json(self.path / "examples.json", examples)
 
-    def _optional(self, name: str) -> Any:
+    def _optional(self, name: str, shape: TypeAdapter[Any] | None = None) -> Any:
         path = self.path / name
-        return read_json(path) if path.exists() else None
+        if not path.exists():
+            return None
+        found = read_json(path, AGAIN)
+        return found if shape is None else checked(shape, found, path, AGAIN)
 
 
 def _asked(record: Row) -> Row:

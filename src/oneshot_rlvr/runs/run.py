@@ -32,6 +32,7 @@ from oneshot_rlvr.files import (
 from oneshot_rlvr.problems import Problem, load_problems, to_jsonl
 from oneshot_rlvr.runs.evaluation import DEFAULT, EvaluationFolder
 from oneshot_rlvr.runs.naming import step_name, step_of
+from oneshot_rlvr.runs.shapes import METRICS, ROLLOUTS, checked
 
 Row = dict[str, Any]
 
@@ -151,7 +152,8 @@ class Run:
 
     def metrics(self) -> list[Row]:
         """The recorded metrics, a line a step."""
-        return read_jsonl(self.metrics_path)
+        fix = "Delete it: resuming repeats no step for it; reports lose their curves."
+        return checked(METRICS, read_jsonl(self.metrics_path, fix), self.metrics_path, fix)
 
     def append_metrics(self, line: Row) -> None:
         """Add one step's metrics."""
@@ -173,7 +175,8 @@ class Run:
         Raises:
             OneshotError: the file is missing or damaged.
         """
-        return read_rows(self._rollouts_path(step), "Delete it: it serves reports and selection alone.")
+        path, fix = self._rollouts_path(step), "Delete it: it serves reports and selection alone."
+        return checked(ROLLOUTS, read_rows(path, fix), path, fix)
 
     def write_rollouts(self, step: int, rows: Iterable[Row]) -> None:
         """Keep them."""
