@@ -185,9 +185,9 @@ def test_remove_and_sweep_touch_nothing_else(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="children are bound to their parent on Linux")
-@pytest.mark.parametrize("kind", ["eval", "train"])
-def test_no_child_outlives_a_command_that_is_killed(tmp_path, kind):
-    """SIGKILL of the parent alone, as soon as its children are there and a little later."""
+@pytest.mark.parametrize(("kind", "delays"), [("eval", (0.0, 1.5)), ("train", (0.5,))])
+def test_no_child_outlives_a_command_that_is_killed(tmp_path, kind, delays):
+    """SIGKILL of the parent alone, as soon as its children are there or a little later."""
     run = tiny_run(tmp_path / "run", "run.steps=2", "run.save_every=1", "algorithm.reward=accuracy")
     suite = ["--suite", "organism:numbers", "--suite", "organism:hard", "--samples", "8", "--workers", "2"]
     (tmp_path / "p.jsonl").write_text('{"question": "q", "answer": "x^2 + 1"}\n')
@@ -195,7 +195,7 @@ def test_no_child_outlives_a_command_that_is_killed(tmp_path, kind):
         "eval": ["eval", str(run.path), *suite, "--quiet"],
         "train": ["train", "--model", "tiny", "--problems", "p.jsonl", "--steps", "500", "--reward", "accuracy"],
     }
-    for delay in (0.0, 1.5):
+    for delay in delays:
         command = [sys.executable, "-m", "oneshot_rlvr", *commands[kind], "--out", str(tmp_path / f"{kind}{delay}")]
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         children: list[psutil.Process] = []

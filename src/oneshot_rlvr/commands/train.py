@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from oneshot_rlvr.commands.terminal import Quiet, Settings
 from oneshot_rlvr.errors import OneshotError
+
+if TYPE_CHECKING:
+    from oneshot_rlvr.commands.progress import Task
+    from oneshot_rlvr.runs import Run
 
 
 def train(
@@ -29,16 +34,10 @@ def train(
 ) -> None:
     """Train a model with a recipe."""
     from oneshot_rlvr.commands import session
-    from oneshot_rlvr.commands.progress import Reporter, training_note
-    from oneshot_rlvr.commands.watch import Watch
+    from oneshot_rlvr.commands.progress import Reporter
     from oneshot_rlvr.config import resolve
-    from oneshot_rlvr.config.resolve import beside, overrides
+    from oneshot_rlvr.config.resolve import overrides
     from oneshot_rlvr.runs import Run
-
-    def on_step(step: int, total: int, metrics: dict[str, float]) -> None:
-        task.update(step, training_note(metrics), total)
-        if warning := watch(step, metrics):
-            print(warning)
 
     if resume is not None:
         changes = overrides(settings or [])
@@ -49,15 +48,7 @@ def train(
                 where="--resume",
                 fix="Give only --steps and --set run.loggers with it.",
             )
-        run = Run(resume)
-        if not run.started:
-            raise OneshotError("no run in this folder", where=resume, fix=beside(resume))
-        if run.steps() and run.steps()[-1] >= (steps or run.config.run.steps):
-            print(f"{resume} is finished: {run.steps()[-1]} steps. --steps takes it further.")
-            return
-        watch = Watch(run)
-        with Reporter(quiet).task(f"Training {resume}", steps or run.config.run.steps) as task:
-            session.resume(run, steps, on_step, loggers=changes.get("run.loggers"))
+        run = _resumed(resume, steps, changes.get("run.loggers"), quiet)
     else:
         mine = session.one_problem(question, answer, problems)
         source = "command line" if mine else problems
@@ -66,16 +57,50 @@ def train(
         config, sources = resolve(recipe, model, settings or [], flags)
         chosen = mine or session.chosen_problems(config)
         run = Run(out or new_folder(recipe, model))
-        watch, plural = Watch(run), "s" if len(chosen) > 1 else ""
+        plural = "s" if len(chosen) > 1 else ""
         print(
             f"{len(chosen)} problem{plural}, asked with template {config.model.template}, "
             f"{config.run.steps} steps, run folder {run.path}"
         )
         with Reporter(quiet).task("Training", config.run.steps) as task:
-            session.start(run, config, sources, chosen, on_step)
-    last = run.metrics()[-1]
-    print(f"step {last['step']}: reward {last['reward/mean']:.3f}")
+            session.start(run, config, sources, chosen, _followed(run, task))
+    for last in run.metrics()[-1:]:
+        print(f"step {last['step']}: reward {last['reward/mean']:.3f}")
     print(f"Next: oneshot eval {run.path}; oneshot report {run.path}")
+
+
+def _resumed(folder: Path, steps: int | None, loggers: object, quiet: bool) -> Run:
+    """The run after it went on to `steps`; a finished one says so."""
+    from oneshot_rlvr.commands import session
+    from oneshot_rlvr.commands.progress import Reporter
+    from oneshot_rlvr.config.resolve import beside
+    from oneshot_rlvr.runs import Run
+
+    run = Run(folder)
+    if not run.started:
+        raise OneshotError("no run in this folder", where=folder, fix=beside(folder))
+    total = steps or run.config.run.steps
+    if run.steps() and run.steps()[-1] >= total:
+        print(f"{folder} is finished: {run.steps()[-1]} steps. --steps takes it further.")
+        return run
+    with Reporter(quiet).task(f"Training {folder}", total) as task:
+        session.resume(run, steps, _followed(run, task), loggers=loggers)
+    return run
+
+
+def _followed(run: Run, task: Task) -> Callable[[int, int, dict[str, float]], None]:
+    """Shows each step, and says when there is nothing to learn from."""
+    from oneshot_rlvr.commands.progress import training_note
+    from oneshot_rlvr.commands.watch import Watch
+
+    watch = Watch(run)
+
+    def on_step(step: int, total: int, metrics: dict[str, float]) -> None:
+        task.update(step, training_note(metrics), total)
+        if warning := watch(step, metrics):
+            print(warning)
+
+    return on_step
 
 
 def new_folder(recipe: str, model: str) -> Path:
