@@ -50,11 +50,6 @@ class EvaluationFolder:
         """Where the summary of a run's scores is."""
         return self.path / "summary.json"
 
-    @property
-    def complete(self) -> bool:
-        """Whether something has been evaluated here."""
-        return (self.path / "index.json").exists()
-
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold it against other processes."""
