@@ -18,6 +18,7 @@ from oneshot_rlvr.problems import Problem, Template
 from oneshot_rlvr.problems.answers import after_hash, last_boxed
 
 MOST_REMEMBERED = 100_000  # verdicts
+_Pair = tuple[str, str, str]  # answer, gold, and a source that the mode compares by a rule of its own
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class Grader:
         self.fallback = fallback
         self.once = once
         self.pool = WorkerPool(timeout, workers)
-        self._known: dict[tuple[str, str], _Judged] = {}
+        self._known: dict[_Pair, _Judged] = {}
 
     def __enter__(self) -> Grader:
         return self
@@ -91,7 +92,8 @@ class Grader:
     def grade(self, problem: Problem, responses: Sequence[Response]) -> list[Grade]:
         """Grade one problem's responses: outcomes first, then the reward function on all of them together."""
         rows = [(r.text, r.finish, problem.answer) for r in responses]
-        found = self._outcomes(rows) if self.once else [grade for row in rows for grade in self._afresh(row)]
+        source = problem.source if problem.source in self.mode.by_source else ""
+        found = self._outcomes(rows, source) if self.once else [self._afresh(row, source) for row in rows]
         judged = [
             Response(r.text, r.finish, r.tokens, g.outcome, g.extracted) for r, g in zip(responses, found, strict=True)
         ]
@@ -118,12 +120,12 @@ class Grader:
         """`grade_many` without holding up the event loop."""
         return await asyncio.to_thread(self.grade_many, responses, golds)
 
-    def _outcomes(self, rows: Sequence[tuple[str, str, str]]) -> list[Grade]:
+    def _outcomes(self, rows: Sequence[tuple[str, str, str]], source: str = "") -> list[Grade]:
         """Grades without rewards of (text, finish, gold) rows; each distinct row is looked at once."""
         distinct = list(dict.fromkeys(rows))
         answers = [self._answer(text, gold) for text, _, gold in distinct]
         golds = [gold_answer(gold) for _, _, gold in distinct]
-        self._judge([(a.answer, g) for a, g in zip(answers, golds, strict=True) if a.answer is not None])
+        self._judge([(a.answer, g, source) for a, g in zip(answers, golds, strict=True) if a.answer is not None])
         grades = {}
         for row, answer, gold in zip(distinct, answers, golds, strict=True):
             if not canonical(gold):
@@ -131,14 +133,14 @@ class Grader:
             elif answer.answer is None:
                 grades[row] = Grade("truncated" if row[1] == "length" else "no_answer", None, None, "extraction")
             else:
-                judged = self._known[answer.answer, gold]
+                judged = self._known[answer.answer, gold, source]
                 outcome: Outcome = "timeout" if judged.equal is None else "correct" if judged.equal else "wrong"
                 grades[row] = Grade(outcome, None, answer.answer, judged.layer, answer.source, judged.seconds)
         return [grades[row] for row in rows]
 
-    def _afresh(self, row: tuple[str, str, str]) -> list[Grade]:
+    def _afresh(self, row: tuple[str, str, str], source: str) -> Grade:
         self.forget()
-        return self._outcomes([row])
+        return self._outcomes([row], source)[0]
 
     def _answer(self, text: str, gold: str) -> Extracted:
         if self.answers:
@@ -150,7 +152,7 @@ class Grader:
         found = self.mode.find(text)
         return with_fallback(found, text) if self.fallback else found
 
-    def _judge(self, pairs: Sequence[tuple[str, str]]) -> None:
+    def _judge(self, pairs: Sequence[_Pair]) -> None:
         """Put every pair's verdict into `_known`: first without symbols, then the open ones in the workers."""
         if len(self._known) + len(pairs) > MOST_REMEMBERED:
             self._known.clear()
@@ -159,7 +161,8 @@ class Grader:
             if pair in self._known:
                 continue
             started = time.perf_counter()
-            verdict = self.mode.decide(*pair, None)
+            answer, gold, source = pair
+            verdict = self.mode.rule(source)(answer, gold, None)
             if verdict is None:
                 undecided.append(pair)
             else:

@@ -7,43 +7,43 @@ faults included, so that they can be compared; they are written anew from the ru
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from oneshot_rlvr.errors import OneshotError, nearest
 from oneshot_rlvr.grading.compare import Symbols, Verdict, decide
-from oneshot_rlvr.grading.extract import Extracted, boxed_or_hash, last_number, nothing
+from oneshot_rlvr.grading.extract import Extracted, boxed_or_hash, nothing
 from oneshot_rlvr.grading.rules import qwen_eval, released
-from oneshot_rlvr.problems.answers import boxed_spans
+
+Decide = Callable[[str, str, Symbols | None], Verdict | None]
 
 
 @dataclass(frozen=True)
 class Mode:
-    """`find` looks an answer up in a response; `decide` compares it with the gold: None where it needs symbols."""
+    """`find` looks an answer up in a response; `decide` compares it with the gold: None where it needs symbols.
+
+    Problems of the sets in `by_source` (a problem's `source`) are compared by another rule.
+    """
 
     name: str
     says: str
     find: Callable[[str], Extracted]
-    decide: Callable[[str, str, Symbols | None], Verdict | None]
+    decide: Decide
+    by_source: Mapping[str, Decide] = field(default_factory=dict)
+
+    def rule(self, source: str) -> Decide:
+        """The comparison for problems of a source."""
+        return self.by_source.get(source, self.decide)
 
 
 def _released_find(text: str) -> Extracted:
-    """The last `\\boxed{...}` alone, after `</think>` if there is one; an unclosed one after it hides it."""
-    start = text.rfind(r"\boxed")
-    spans = boxed_spans(text)
-    if not spans or not text.startswith(r"\boxed{", start) or start > spans[-1][0]:
-        return nothing()
-    return Extracted(text[slice(*spans[-1])], "box")
+    found = released.find(text)
+    return nothing() if found is None else Extracted(found, "box")
 
 
 def _qwen_find(text: str) -> Extracted:
-    """The last box, else what follows "he answer is" or "final answer is", else the last number."""
-    if "boxed" in text:
-        return Extracted(qwen_eval.after_boxed(text), "box")
-    for phrase in ("he answer is", "final answer is"):
-        if phrase in text:
-            return Extracted(text.rsplit(phrase, 1)[1].strip(), "sentence")
-    return last_number(text)
+    found = qwen_eval.find(text)
+    return nothing() if found is None else Extracted(found, "box" if "boxed" in text else "sentence")
 
 
 def _gsm8k_find(text: str) -> Extracted:
@@ -61,7 +61,13 @@ MODES = {
     for mode in (
         Mode("default", "this project's own rules (docs/grading.md)", boxed_or_hash, decide),
         Mode("released", "the 1-shot RLVR training reward", _released_find, released.decide),
-        Mode("qwen-eval", "the Qwen2.5-Math evaluation grader", _qwen_find, qwen_eval.decide),
+        Mode(
+            "qwen-eval",
+            "the Qwen2.5-Math evaluation grader",
+            _qwen_find,
+            qwen_eval.decide,
+            {"minerva_math": qwen_eval.decide_with_units},
+        ),
         Mode("gsm8k-strict", "the string after `#### `, as verl and lm-eval have it", _gsm8k_find, _gsm8k_decide),
     )
 }

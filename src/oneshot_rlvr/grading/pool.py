@@ -18,7 +18,7 @@ import time
 import weakref
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 PARSE = "parse"  # the mode of a question that only asks whether an expression can be read
 START_LIMIT = 120.0  # seconds to import and warm up; not the first answer's time
@@ -26,11 +26,12 @@ START_LIMIT = 120.0  # seconds to import and warm up; not the first answer's tim
 
 @dataclass(frozen=True)
 class Question:
-    """A pair to decide under a mode."""
+    """A pair to decide under a mode, for a problem of a source."""
 
     mode: str
     answer: str
     gold: str
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -154,8 +155,8 @@ def _start() -> subprocess.Popen[bytes]:
 
 def _ask(worker: subprocess.Popen[bytes], question: Question, timeout: float) -> Reply:
     assert worker.stdin and worker.stdout
-    line = {"mode": question.mode, "answer": question.answer, "gold": question.gold, "timeout": timeout}
-    worker.stdin.write(json.dumps(line).encode() + b"\n")
+    line = json.dumps(asdict(question) | {"timeout": timeout})
+    worker.stdin.write(line.encode() + b"\n")
     worker.stdin.flush()
     if not select.select([worker.stdout], [], [], timeout)[0]:
         raise TimeoutError

@@ -33,7 +33,8 @@ def serve() -> None:
     def answer(question: dict[str, str]) -> bool:
         if question["mode"] == PARSE:
             return expression(question["answer"]) is not None
-        verdict = MODES[question["mode"]].decide(question["answer"], question["gold"], symbols)
+        decide = MODES[question["mode"]].rule(question["source"])
+        verdict = decide(question["answer"], question["gold"], symbols)
         return bool(verdict and verdict.equal)
 
     with contextlib.suppress(ValueError, OSError):  # a platform without it
