@@ -205,7 +205,7 @@ def test_golds_are_audited():
         "1": ["unscorable"],
         "2": ["inner dollar"],
         "3": ["e-notation"],
-        "4": ["string only", "inner dollar"],
+        "4": ["inner dollar"],
         "5": ["unparsable"],
         "6": ["string only"],
     }

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from oneshot_rlvr.grading.limits import too_hard, too_much
-from oneshot_rlvr.grading.normalise import FUNCTIONS, GREEK, canonical
-from oneshot_rlvr.grading.numbers import read_number, same_number
-from oneshot_rlvr.grading.structure import (
+from oneshot_rlvr.grading.nodes import (
     Assignments,
     Choice,
     Equation,
@@ -25,8 +23,12 @@ from oneshot_rlvr.grading.structure import (
     Ordered,
     Unordered,
     Words,
-    alternatives,
 )
+from oneshot_rlvr.grading.normalise import FUNCTIONS, GREEK, canonical
+from oneshot_rlvr.grading.numbers import read_number, same_number
+from oneshot_rlvr.grading.relations import name
+from oneshot_rlvr.grading.respell import respelt, with_one_log
+from oneshot_rlvr.grading.structure import alternatives
 from oneshot_rlvr.grading.units import same_unit
 
 Layer = Literal["gold", "extraction", "string", "limit", "number", "structure", "symbolic"]
@@ -69,15 +71,22 @@ def decide(answer: str, gold: str, symbols: Symbols | None = None) -> Verdict | 
         return Verdict(False, "limit")
     if (left := read_number(ours)) and (right := read_number(theirs)):
         return Verdict(same_number(left, right), "number")
-    lefts, rights = alternatives(ours), alternatives(theirs)
-    both = [*lefts, *rights]
-    plain = len(both) == 2 and all(isinstance(node, Expression) and node.number for node in both)
-    equal = _any(compare(left, right, symbols) for left in lefts for right in rights)
+    if (words := _prose(ours)) and words == _prose(theirs):
+        return Verdict(True, "structure")
+    readings = [(a, b) for x, y in with_one_log(ours, theirs) for a in alternatives(x) for b in alternatives(y)]
+    plain = len(readings) == 1 and all(isinstance(node, Expression) and node.number for node in readings[0])
+    equal = _any(compare(left, right, symbols) for left, right in readings)
     if equal is None:
         return None
     if symbols is not None:
         return Verdict(equal, "symbolic")
     return Verdict(equal, "number" if plain else "structure")
+
+
+def _prose(text: str) -> str:
+    """The words of an answer that is nothing but `\\text{...}`, without case and punctuation; else ""."""
+    match = re.fullmatch(r"\\text\{([^{}]*)\}", text)
+    return " ".join(re.sub(r"[,.;]", " ", match[1].lower()).split()) if match else ""
 
 
 def compare(left: Node, right: Node, symbols: Symbols | None) -> bool | None:  # noqa: C901 - a table of cases
@@ -89,15 +98,14 @@ def compare(left: Node, right: Node, symbols: Symbols | None) -> bool | None:  #
             return _expressions(a, b, symbols)
         case Equation() as a, Equation() as b:
             return _equations(a, b, symbols)
-        case Equation(operator="=", named=True) as a, b:
-            first = True if a.first is None else compare(a.first, b, symbols)
-            return _all([compare(a.value, b, symbols), first])
+        case Equation(operator="=") as a, b:
+            return _right_side(a, b, symbols)
         case Assignments() as a, Assignments() as b:
             return _assigned(a, b, symbols)
         case Assignments() as a, (Ordered(brackets="()") | Unordered()) as b:
-            return _in_order(a.items, b.items, symbols)
+            return _in_order(a.items, b.items, symbols) if sorted(a.names) == list(a.names) else False
         case Unordered() as a, Unordered() as b:
-            return _as_sets(a.items, b.items, symbols)
+            return _as_sets(a.items, b.items, symbols) if _same_kind(a, b) else False
         case Unordered(items=(only,)), b:
             return compare(only, b, symbols)
         case Ordered() as a, Ordered() as b:
@@ -107,6 +115,9 @@ def compare(left: Node, right: Node, symbols: Symbols | None) -> bool | None:  #
             if len(a.rows) != len(b.rows):
                 return False
             return _all(_in_order(x, y, symbols) for x, y in zip(a.rows, b.rows, strict=True))
+        case Ordered(brackets="()") as a, Matrix() as b:
+            flat = [entry for row in b.rows for entry in row]
+            return _in_order(a.items, flat, symbols) if 1 in (len(b.rows), len(b.rows[0])) else False
         case Choice() as a, (Choice() | Words() | Expression()) as b:
             return _choices(a, b, symbols)
         case Choice(value=value), b if value is not None:
@@ -118,12 +129,39 @@ def compare(left: Node, right: Node, symbols: Symbols | None) -> bool | None:  #
     return False
 
 
+def _right_side(a: Equation, b: Node, symbols: Symbols | None) -> bool | None:
+    """A name's value, or a chain's, or an identity's sides, against a value. A bare letter is no name's value."""
+    if a.named:
+        if isinstance(a.value, Expression) and re.fullmatch("[A-Za-z]", a.value.text) and len(a.left) == 1:
+            return False
+        return _all(compare(value, b, symbols) for value in (a.value, a.first) if value is not None)
+    left, right = respelt(a.left), respelt(a.right)
+    if not isinstance(b, Expression) or not (symbolic(left) and symbolic(right)):
+        return False
+    if symbols is None:
+        return None
+    return compare(a.value, b, symbols) if symbols.same_value(left, right) else False
+
+
+def _same_kind(a: Unordered, b: Unordered) -> bool:
+    """A union is no list of points; it is a list of what are surely intervals."""
+    if "union" not in (a.kind, b.kind) or a.kind == b.kind:
+        return True
+    listed = a if b.kind == "union" else b
+    return all(isinstance(item, Ordered) and (item.interval or _is_interval(item)) for item in listed.items)
+
+
+def _is_interval(node: Ordered) -> bool:
+    endless = any(isinstance(item, Expression) and r"\infty" in item.text for item in node.items)
+    return node.brackets != "()" or endless
+
+
 def _choices(a: Choice, b: Choice | Words | Expression, symbols: Symbols | None) -> bool | None:
-    """A marked letter against another, or a bare one in any case; its value against a value."""
+    """A marked letter against another, or a bare capital; its value against a value."""
     if isinstance(b, Choice):
         return a.letter == b.letter
     if len(b.text) == 1 and b.text.isalpha():
-        return a.letter == b.text.upper()
+        return a.letter == (b.text.upper() if isinstance(b, Words) else b.text)
     return False if a.value is None else compare(a.value, b, symbols)
 
 
@@ -135,37 +173,74 @@ def _rank(node: Node) -> int:
 
 
 def _squeezed(text: str) -> str:
-    return re.sub(r"[\s.]|\\text|[{}]|(?<!\d),|,(?!\d)", "", text).lower()
+    """Without spaces, and with the words in `\\text{}` in small letters."""
+    text = re.sub(r"\\text\{([^{}]*)\}", lambda match: match[1].lower().strip(" ."), text)
+    return re.sub(r"\s", "", text)
 
 
 def _expressions(a: Expression, b: Expression, symbols: Symbols | None) -> bool | None:
-    if not same_unit(a.unit, b.unit) or (a.base and b.base and a.base != b.base):
+    if a.base and b.base and a.base != b.base:
         return False
+    if {a.unit, b.unit} == {"%", ""}:
+        return _percent(a, b, symbols) if b.unit else _percent(b, a, symbols)
+    if {a.unit, b.unit} in ({"deg", "rad"}, {"deg", ""}):
+        return _angle(a, b, symbols) if a.unit == "deg" else _angle(b, a, symbols)
+    return _same_values(a, b, symbols) if same_unit(a.unit, b.unit) else False
+
+
+def _same_values(a: Expression, b: Expression, symbols: Symbols | None) -> bool | None:
     if a.text == b.text:
         return True
     if a.number and b.number:
         return same_number(a.number, b.number)
-    if not (symbolic(a.text) and symbolic(b.text)):
+    ours, theirs = respelt(a.text), respelt(b.text)
+    if not (symbolic(ours) and symbolic(theirs)):
         return False
-    return None if symbols is None else symbols.same_value(a.text, b.text)
+    return None if symbols is None else symbols.same_value(ours, theirs)
+
+
+def _percent(plain: Expression, percent: Expression, symbols: Symbols | None) -> bool | None:
+    """`8\\%` is 0.08. It is 8 as well, where the sign is only missing; a number below one is a share."""
+    if plain.number and percent.number:
+        value, hundredths = plain.number.value, percent.number.value
+        return value * 100 == hundredths or (abs(value) >= 1 and value == hundredths)
+    return _same_values(plain, percent, symbols)
+
+
+def _angle(degrees: Expression, other: Expression, symbols: Symbols | None) -> bool | None:
+    """Degrees against the same number without a unit, or against radians."""
+    radians = Expression(rf"({degrees.text})\cdot\pi/180")
+    same = False if other.unit else _same_values(degrees, other, symbols)
+    return _any([same, _same_values(radians, replace(other, unit=""), symbols)])
 
 
 def _equations(a: Equation, b: Equation, symbols: Symbols | None) -> bool | None:
-    if a.named and b.named and a.left == b.left and a.operator == b.operator:
+    if a.named and b.named and _same_name(name(a.left), name(b.left)) and a.operator == b.operator:
         firsts = [compare(x.first, y.value, symbols) for x, y in ((a, b), (b, a)) if x.first is not None]
         return _all([compare(a.value, b.value, symbols), *firsts])
     if a.operator != b.operator:
         return False
     if (a.left, a.right) in ((b.left, b.right), (b.right, b.left)) and a.operator in ("=", r"\ne"):
         return True
-    sides = (a.left, a.right, b.left, b.right)
+    sides = [respelt(side) for side in (a.left, a.right, b.left, b.right)]
     if a.first or b.first or not all(symbolic(side) for side in sides):
         return False
     if symbols is None:
         return None
     if a.operator in ("=", r"\ne"):
-        return symbols.same_equation((a.left, a.right), (b.left, b.right))
-    return symbols.same_value(f"{a.left}-({a.right})", f"{b.left}-({b.right})")
+        return symbols.same_equation((sides[0], sides[1]), (sides[2], sides[3]))
+    return symbols.same_value(f"{sides[0]}-({sides[1]})", f"{sides[2]}-({sides[3]})")
+
+
+def _same_name(left: str, right: str) -> bool:
+    """Two names, one of which may leave out its arguments, `f(x)`, or its index, `m_max`."""
+    for pattern in (r"\(.*\)$", r"_\w+$"):
+        if left == right:
+            return True
+        bare = [re.sub(pattern, "", side) for side in (left, right)]
+        if (bare[0] == left) != (bare[1] == right):
+            left, right = bare
+    return left == right
 
 
 def _assigned(a: Assignments, b: Assignments, symbols: Symbols | None) -> bool | None:

@@ -83,6 +83,8 @@ _CHARACTERS = str.maketrans(
         **{"−": "-", "–": "-", "‐": "-", "×": r"\times ", "·": r"\cdot ", "∙": r"\cdot ", "÷": "/", "π": r"\pi "},
         **{"∞": r"\infty ", "≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "≈": r"\approx ", "∪": r"\cup ", "∩": r"\cap "},
         **{"∈": r"\in ", "∅": r"\emptyset ", "°": r"^\circ ", "±": r"\pm ", "’": "'", "′": "'", "θ": r"\theta "},
+        **{"½": r"\frac12", "⅓": r"\frac13", "⅔": r"\frac23", "¼": r"\frac14", "¾": r"\frac34", "⅕": r"\frac15"},
+        **{"⅖": r"\frac25", "⅗": r"\frac35", "⅘": r"\frac45", "⅙": r"\frac16", "⅚": r"\frac56", "⅛": r"\frac18"},
         **{"²": "^2", "³": "^3", "⟨": r"\langle ", "⟩": r"\rangle ", "∗": "*", "⁄": "/"},
     }
 )
@@ -102,7 +104,8 @@ _COMMANDS = {
     **dict.fromkeys(["lbrace"], "{"),
     **dict.fromkeys(["rbrace"], "}"),
     **dict.fromkeys(["textbf", "textrm", "textit", "texttt", "mathrm", "mathbf", "mathit", "mathsf", "mbox"], "text"),
-    **dict.fromkeys(["operatorname", "rm", "bf", "hbox"], "text"),
+    **dict.fromkeys(["operatorname", "rm", "bf", "hbox", "underline", "ensuremath", "textup", "textnormal"], "text"),
+    **dict.fromkeys(["textsf", "textsc", "emph", "pmb", "bm", "mathnormal", "mathrel", "mathop"], "text"),
 }
 _DOUBLED = re.compile(r"\\{2,}(?=[A-Za-z{}%$,;!])")
 _SIZES = re.compile(
@@ -114,6 +117,19 @@ _WORD_SPACE = re.compile(r"\\(?:quad|qquad|hspace\{[^{}]*\}|mspace\{[^{}]*\})(?!
 _SCALE = re.compile(r"(?<=\d) ?(?:\\text\{)? *(thousand|million|billion|trillion)s?(?![A-Za-z])\}?")
 _SCALES = {"thousand": 3, "million": 6, "billion": 9, "trillion": 12}
 _CHOOSE = re.compile(r"\{([^{}]+)\\choose(?![A-Za-z])([^{}]+)\}")
+_COMBINATIONS = (
+    re.compile(r"(?<![A-Za-z\\])C\((\w+), ?(\w+)\)"),
+    re.compile(r"(?:\{\})?[_^]\{?(\w+)\}? ?(?:\\text\{C\}|C)_\{?(\w+)\}?"),
+    re.compile(r"(?<![A-Za-z\\])C_\{?(\w+)\}?\^\{?(\w+)\}?"),
+    re.compile(r"^(\w+) ?\\choose ?(\w+)$"),
+)
+_PYTHON_MODULE = re.compile(r"(?<![A-Za-z\\])(?:np|numpy|math|sympy|sp)\.(?=[a-z])")
+_PYTHON_EXPONENT = re.compile(r"\^\(([^()]*)\)")
+_PYTHON_FLOAT = re.compile(r"(?<=\d)\.(?=[/*)^])")
+_E_NOTATION = re.compile(r"(?<![\w.])(\d+\.?\d*|\.\d+)[eE]([-+]?\d+)(?![\w.])")
+_GROUPED_IN_BRACES = re.compile(r"(?<!\\)\{(\d{1,3}(?:,\d{3})+)\}")
+_UNIT_FRACTION = re.compile(r"\\frac\{\\text\{([^{}]*)\}\}\{\\text\{([^{}]*)\}(\^\{\d\})?\}")
+_SHORT_UNIT = re.compile(r"(?<=[\d}]) ?(min|sec)s?\.?$")  # no function has nothing after it
 _DIGIT_GROUP = re.compile(r"(?<=\d)(?:\{,\}|,?\\!,?|\\,|,\\,)\s*(?=\d{3}(?!\d))")
 _LIST_COMMA = re.compile(r"(?<=\d),\s+(?=\d{3}(?!\d))")  # `1, 234` is a list, `1,234` may be a number
 _MARK, _DOLLAR = "\x01", "\x02"
@@ -167,12 +183,17 @@ def _once(answer: str) -> str:
     text = text.replace("**", "^").replace("==", "=")
     text = text.replace("<=", r"\le ").replace(">=", r"\ge ").replace("!=", r"\ne ")
     text = _CHOOSE.sub(r"\\binom{\1}{\2}", text)
-    text = _TEXT.sub(_plain_text, text)
+    text = _python(text)
+    text = _SHORT_UNIT.sub(r"\\text{ \1}", text)
+    for pattern in _COMBINATIONS:
+        text = pattern.sub(r"\\binom{\1}{\2}", text)
+    text = _TEXT.sub(_plain_text, _UNIT_FRACTION.sub(r"\\text{\1/\2}\3", text))
     text = _SCALE.sub(lambda match: rf"\times10^{{{_SCALES[match[1]]}}}", text)
     text = _roots(_bare_names(_NAMED_INDEX.sub(r"_{\1}", text)))
     text = _FRAC_TOP.sub(r"\\\1{\2}", text)
     text = _FRAC_BOTTOM.sub(r"\1{\2}", text)
     text = _INDEX.sub(r"_{\1}", _POWER.sub(r"^{\1}", text))
+    text = _GROUPED_IN_BRACES.sub(_ungrouped, text)
     text = re.sub(r"\s+", " ", text)
     text = _ALNUM_SPACE.sub("", text).replace(_MARK, ", ")
     text = _AFTER_COMMAND.sub(r"\1", text)
@@ -181,17 +202,29 @@ def _once(answer: str) -> str:
     return r"\emptyset" if text == r"\{\}" else text
 
 
+def _python(text: str) -> str:
+    """What is written as for Python, as Minerva's golds are: `np.arcsin(1/2)`, `-1./3`, `x**(2)`, `1e-5`."""
+    text = _PYTHON_FLOAT.sub("", _PYTHON_MODULE.sub("", text))
+    text = _PYTHON_EXPONENT.sub(r"^{\1}", text)
+    return _E_NOTATION.sub(r"\1\\times 10^{\2}", text)
+
+
+def _ungrouped(match: re.Match[str]) -> str:
+    return "{" + match[1].replace(",", "") + "}"
+
+
 def _plain_text(match: re.Match[str]) -> str:
     inner = " ".join((match[1] if match[1] is not None else match[2]).split())
-    if inner in FUNCTIONS:
+    before = match.string[: match.start()].rstrip()
+    if inner in FUNCTIONS and not (inner in ("min", "sec") and before[-1:].isdigit()):
         return f"\\{inner} "
     if inner.lower() in ("and", "or", ",and", ", and"):
         return f" \\{inner.lower().strip(', ')} "
     if re.fullmatch(r"(?:\\\$)?[-+\d.,/:%^ ]+", inner):
         return inner
-    outer = match.string[: match.start()] + match.string[match.end() :]
+    outer = before + match.string[match.end() :]
     if len(inner) == 1 and outer.strip(" $.{}()"):
-        unit = inner in "mgshlLNJWVCFKA" and re.search(r"[\d}/] *$", match.string[: match.start()])
+        unit = inner in "mgshlLNJWVCFKAM" and before[-1:] in "0123456789}/"
         return rf"\text{{{inner}}}" if unit else inner
     return rf"\text{{{inner}}}" if inner else " "
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 LARGEST_EXPONENT = 400  # of ten; nobody's answer is larger, and exact arithmetic stays instant
+MOST_ROUNDED_DIGITS = 15
 ENOUGH_DECIMALS = 6  # a rounded decimal with fewer is no answer to a question with an exact one
 
 _NUMBER = re.compile(r"([-+]?)(\d+\.?\d*|\.\d+)")
@@ -68,8 +69,12 @@ def rounds_to(decimal: Number, value: Fraction) -> bool:
 
 
 def rounds_to_real(decimal: Number, value: float) -> bool:
-    """The same for an irrational value, known to about sixteen digits: 3.141593 for pi."""
-    return _enough(decimal) and abs(float(decimal.value) - value) < 10.0 ** -(decimal.places or 0)
+    """The same for an irrational value: 3.141593 for pi. What has more digits than a calculator shows means itself."""
+    return (
+        _enough(decimal)
+        and decimal.digits <= MOST_ROUNDED_DIGITS
+        and abs(float(decimal.value) - value) < 10.0 ** -(decimal.places or 0)
+    )
 
 
 def _enough(decimal: Number) -> bool:

@@ -1,143 +1,92 @@
 """The shape of an answer: tuple, interval, list, set, matrix, relation, choice, words, or one expression.
 
-`read` turns a canonical string into a small tree; `compare.py` compares two trees.
+`read` turns a canonical string into a small tree (`nodes.py`); `compare.py` compares two trees.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from itertools import product
 
+from oneshot_rlvr.grading.brackets import one_pair, split, without_outer_braces
+from oneshot_rlvr.grading.comments import without_comment
 from oneshot_rlvr.grading.limits import MOST_ITEMS
+from oneshot_rlvr.grading.nodes import (
+    Assignments,
+    Choice,
+    Equation,
+    Expression,
+    Matrix,
+    Node,
+    Opaque,
+    Ordered,
+    Unordered,
+    Words,
+)
 from oneshot_rlvr.grading.normalise import FUNCTIONS
-from oneshot_rlvr.grading.numbers import Number, read_number
+from oneshot_rlvr.grading.numbers import read_number
+from oneshot_rlvr.grading.relations import both, described_set, name, relation
 from oneshot_rlvr.grading.units import split_unit
 
+DEEPEST_TREE = 12
+MOST_SIGNS = 3  # of `\pm` in one value
 
-@dataclass(frozen=True)
-class Expression:
-    """One value: its text without unit and base, and its exact number where it plainly is one."""
-
-    text: str
-    number: Number | None = None
-    unit: str = ""
-    base: str = ""
-
-
-@dataclass(frozen=True)
-class Words:
-    """A name, a phrase, or a sentence; compared without case, spaces and punctuation."""
-
-    text: str
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A letter that was marked as a choice, `(C)` or `\\text{C}`, with the value after it if there is one."""
-
-    letter: str
-    value: Node | None = None
-
-
-@dataclass(frozen=True)
-class Ordered:
-    """A tuple, vector or interval with its brackets; an inequality reads as an interval, with its variable's name."""
-
-    brackets: str
-    items: tuple[Node, ...]
-    name: str = ""
-
-
-@dataclass(frozen=True)
-class Unordered:
-    """A list without brackets, a set, a union, or both signs of `\\pm`: order and repetition do not count."""
-
-    items: tuple[Node, ...]
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """Rows of entries."""
-
-    rows: tuple[tuple[Node, ...], ...]
-
-
-@dataclass(frozen=True)
-class Equation:
-    """`name = value`, or a relation between two expressions. `first` is the first value of a chain of equalities."""
-
-    operator: str
-    left: str
-    right: str
-    value: Node
-    named: bool = False
-    first: Node | None = None
-
-
-@dataclass(frozen=True)
-class Assignments:
-    """`x=5, y=8`: distinct names with their values."""
-
-    names: tuple[str, ...]
-    items: tuple[Node, ...]
-
-
-@dataclass(frozen=True)
-class Opaque:
-    """What no reading fits; equal only to its own string."""
-
-    text: str
-
-
-Node = Expression | Words | Choice | Ordered | Unordered | Matrix | Equation | Assignments | Opaque
-
-_OPEN, _CLOSE = "([{", ")]}"
 _PREFIX = re.compile(
-    r"(?:\\text\{)?(?:the |our |so |thus |therefore,? )*(?:final |correct )?(?:answer|result)(?: is)?"
-    r"(?:\}|:|(?<=is))[: ]*(?:\})?",
+    r"(?:\\text\{)?(?:the |our |so |thus |therefore,? )*(?:final |correct |only )?(?:answer|result|solution|value)s?"
+    r"(?: is| are)?(?:\}|:|(?<=is)|(?<=are))[: ]*(?:\})?",
     re.I,
 )
+_ALL = re.compile(r"\\text\{(?:for |when |if )?(?:all|any|every|each)(?: real| integers?| numbers?)*\} ?")
 _CHOICE = re.compile(r"\(?\\text\{\(?([A-Ja-j])\)?[.:]?\}\)?|\(([A-Ja-j])\)")
 _LABELLED = re.compile(
     r"\(?\\text\{\(?([A-J])[).:]?\)? *\}\)?[:.]? *([^=]*\d[^=]*)|\(([A-J])\) *(-?\d[^=]*|\\frac[^=]*|\\text[^=]*)"
     r"|([A-J])[:.)] *(-?\d[^=]*)"
 )
+_SECOND_LABEL = re.compile(r"(?<![A-Za-z\\])[A-J]\)|\([A-J]\)|\\text\{\(?[A-J][).:]")
 _LETTER = re.compile(r"([A-J])[).:]")
-_PHRASE = re.compile(r"[A-Za-z][A-Za-z'’ .,-]*[A-Za-z.']")
-_NAME = re.compile(
-    r"(?=.*[A-Za-z])(?!\d)(?:[A-Za-z']|\\text\{[^{}]*\}|\\(?!frac|sqrt|int|sum|prod|binom|pm)[A-Za-z]+"
-    r"|\\frac\{d[^{}]*\}\{d[^{}]*\}|\\(?:vec|overline|hat|bar|mathbf)\{[A-Za-z]+\}|_\{[^{}]*\}|_\w|\^\{-1\}|\^\\prime"
-    r"|\(|\)|\[|\]|,|;|:|\|| |(?<=[(,;])[-+\d./ ]+(?=[),;])|\^\{\([^{}]*\)\})+"
+_PHRASE = re.compile(r"[A-Za-z][A-Za-z'’ .-]*[A-Za-z.']")
+_SHORT_WORDS = {"yes", "no", "odd", "one", "two", "six", "ten", "all", "any", "red"}  # others are products of letters
+_AND = r",?\\and(?![A-Za-z])|,?(?<![A-Za-z\\])and(?![A-Za-z])"
+_OR = r",?\\or(?![A-Za-z])|,?(?<![A-Za-z\\])or(?![A-Za-z])"
+_BASE = re.compile(
+    r"\(?([0-9A-Z]+)\)?"
+    r"(?:_\{?\(?(?:\\text\{(?:base )?)?(\d{1,2}|[a-z]+)\}?\)?\}?|\\text\{(?:in )?base(?: (\d+))?\}(\d*))"
 )
-_RELATION = re.compile(r"\\(?:le|ge|ne|in|approx|sim|simeq|cong|equiv|to|rightarrow)(?![A-Za-z])|[=<>]")
-_BASE = re.compile(r"([0-9A-Z]+)_\{?\(?(\d{1,2})\)?\}?")
+_BASES = {"two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7", "eight": "8", "nine": "9"}
+_BASES |= {"ten": "10", "twelve": "12", "sixteen": "16"}
 _CLOCK = re.compile(r"(\d{1,2}:[0-5]\d(?::[0-5]\d)?) ?([AaPp]\.? ?[Mm]\.?)?")
-_MATRIX = re.compile(r"\\begin\{matrix\}(.*)\\end\{matrix\}", re.S)
+_MATRIX = re.compile(r"(.*?)\\begin\{matrix\}(.*)\\end\{matrix\}(\^\{(?:T|\\top|\\text\{T\})\}|\^\\top)?", re.S)
 _THOUSANDS = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?")
-_FLIPPED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
 _WRITTEN_WORDS = re.compile(r"(?<![A-Za-z\\])[A-Za-z]{4,}(?![A-Za-z])")
 
 
 def read(text: str) -> Node:
     """The tree of a canonical string. Never raises: what fits no reading is `Opaque`."""
-    return _read(text, 0)
+    return _read(without_comment(text), 0)
 
 
 def _read(text: str, depth: int) -> Node:
-    if depth > 12:
+    if depth > DEEPEST_TREE:
         return Opaque(text)
     text = _PREFIX.sub("", text, count=1).strip() if _PREFIX.match(text) else text
-    text = _outer_braces(text)
-    if match := _LABELLED.fullmatch(text):
-        letter, value = (group for group in match.groups() if group)
-        return Choice(letter, _read(value.strip(), depth + 1))
-    if match := _CHOICE.fullmatch(text) or _LETTER.fullmatch(text):
-        return Choice(next(group for group in match.groups() if group).upper())
+    text = without_outer_braces(_ALL.sub("", text, count=1) if _ALL.match(text) else text)
+    if (choice := _choice(text, depth)) is not None:
+        return choice
     if match := _CLOCK.fullmatch(re.sub(r"\\text\{([^{}]*)\}", r"\1", text)):
         return Expression(match[1], None, re.sub(r"[. ]", "", match[2] or "").lower())
     if (words := _phrase(text)) is not None:
         return Words(words)
-    for reading in (_list, _relation, _union, _bracketed, _matrix, _signs):
+    if match := re.fullmatch(r"\\text\{([^{}]*,[^{}]*)\}", text):  # a list in words
+        return _read(match[1], depth + 1)
+
+    def within(part: str) -> Node:
+        return _read(part, depth + 1)
+
+    if (node := _conditions(text, depth) or described_set(text, within) or _list(text, depth)) is not None:
+        return node
+    if (node := relation(text, within)) is not None:
+        return node
+    for reading in (_union, _bracketed, _matrix, _signs):
         if (node := reading(text, depth)) is not None:
             return node
     return _value(text, depth)
@@ -151,149 +100,93 @@ def alternatives(text: str) -> tuple[Node, ...]:
     return (read(text),)
 
 
-def split(text: str, separators: str) -> list[str]:
-    """The parts of a text between separators that stand in no bracket. `separators` is a regular expression."""
-    pattern, parts, start, depth, position = re.compile(separators), [], 0, 0, 0
-    while position < len(text):
-        character = text[position]
-        if depth == 0 and (match := pattern.match(text, position)):
-            parts.append(text[start:position])
-            start = position = max(match.end(), position + 1)
-            continue
-        if character == "\\" and position + 1 < len(text):
-            if text[position + 1] in "{}":
-                depth += 1 if text[position + 1] == "{" else -1
-            elif text.startswith((r"\begin", r"\langle"), position):
-                depth += 1
-            elif text.startswith((r"\end", r"\rangle"), position):
-                depth -= 1
-            position += 2
-            continue
-        depth += (character in _OPEN) - (character in _CLOSE)
-        depth = max(depth, 0)
-        position += 1
-    return [*parts, text[start:]]
-
-
-def _outer_braces(text: str) -> str:
-    while len(text) > 1 and text[0] == "{" and text[-1] == "}" and len(split(text[1:], r"\}(?=.)")) == 1:
-        text = text[1:-1].strip()
-    return text
+def _choice(text: str, depth: int) -> Choice | None:
+    """A marked letter, alone or with its value; of several, none is chosen."""
+    if match := _LABELLED.fullmatch(text):
+        letter, value = (group for group in match.groups() if group)
+        return None if _SECOND_LABEL.search(value) else Choice(letter, _read(value.strip(), depth + 1))
+    if match := _CHOICE.fullmatch(text) or _LETTER.fullmatch(text):
+        return Choice(next(group for group in match.groups() if group).upper())
+    return None
 
 
 def _phrase(text: str) -> str | None:
-    """The words of a text answer, else None: wrapped in `\\text{}`, or letters only with a word of three or more."""
+    """The words of a text answer, else None: wrapped in `\\text{}`, or letters with a word among them."""
     stripped = re.sub(r"\\text\{([^{}]*)\}", r" \1 ", text) if r"\text{" in text else text
-    if not _PHRASE.fullmatch(stripped.strip()):
+    if not _PHRASE.fullmatch(stripped.strip()) or text.strip() in FUNCTIONS:
         return None
-    words = stripped.split()
-    if r"\text{" not in text and max(len(word) for word in words) < 3:
+    words = re.sub(r"[.'’]", "", stripped.lower()).replace("-", " ").split()
+    if r"\text{" not in text and not any(len(word) > 3 or word in _SHORT_WORDS for word in words):
         return None
-    if text.strip() in FUNCTIONS:
-        return None
-    return re.sub(r"[\s.,'’-]", "", stripped.lower())
+    return " ".join(words[1:] if words[0] in ("a", "an", "the") and len(words) > 1 else words)
+
+
+def _conditions(text: str, depth: int) -> Node | None:
+    """Inequalities joined by "and", where both must hold, or by "or", where one does."""
+    parts = split(text, _AND)
+    if len(parts) == 2:
+        return both(*(_read(part.strip(" ,"), depth + 1) for part in parts))
+    parts = split(text, _OR)
+    if len(parts) > 1:
+        nodes = [_read(part.strip(" ,"), depth + 1) for part in parts]
+        if any(isinstance(n, Ordered) and n.interval for n in nodes) and all(map(_is_condition, nodes)):
+            return Unordered(tuple(nodes), "union")
+    return None
+
+
+def _is_condition(node: Node) -> bool:
+    return (isinstance(node, Ordered) and node.interval) or (isinstance(node, Equation) and node.named)
 
 
 def _list(text: str, depth: int) -> Node | None:
-    if _THOUSANDS.fullmatch(text):
+    if _is_grouped(text):
         return None
-    conjunction = r",?\\(?:and|or)(?![A-Za-z])|,?(?<![A-Za-z\\])(?:and|or)(?![A-Za-z])"
-    for separators in (rf"{conjunction}|;", r","):
+    for separators in (rf"{_AND}|{_OR}|;", r","):
         parts = [part.strip() for part in split(text, separators)]
         if len(parts) > 1:
             break
     else:
         return None
     parts = [part for part in parts if part]
-    if separators != "," and not any(";" in part for part in parts) and ";" not in text:
-        parts = [item.strip() for part in parts for item in split(part, ",") if item.strip()]
+    if separators != "," and ";" not in text:
+        parts = [item.strip() for part in parts for item in _at_commas(part) if item.strip()]
     if not parts or len(parts) > MOST_ITEMS:
         return Opaque(text)
     items = tuple(_read(part, depth + 1) for part in parts)
-    names = tuple(item.left for item in items if isinstance(item, Equation) and item.named and item.operator == "=")
+    named = [item for item in items if isinstance(item, Equation) and item.named and item.operator == "="]
+    names = tuple(name(item.left) for item in named)
     if len(items) > 1 and len(set(names)) == len(items):
-        return Assignments(names, tuple(item.value for item in items if isinstance(item, Equation)))
-    return Unordered(items)
+        return Assignments(names, tuple(item.value for item in named))
+    return Unordered(_flat(items))
 
 
-def _relation(text: str, depth: int) -> Node | None:
-    parts = [part.strip() for part in split(text, _RELATION.pattern)]
-    if len(parts) == 1:
-        return None
-    operators, position = [], 0
-    for part in parts[:-1]:
-        position = text.index(part, position) + len(part)
-        match = _RELATION.search(text, position)
-        if match is None:
-            return Opaque(text)
-        operators.append(match[0])
-        position = match.end()
-    if not all(parts):
-        leading = parts[-1] and not any(parts[:-1]) and operators in (["="], [r"\approx"])
-        return _read(parts[-1], depth + 1) if leading else Opaque(text)
-    if set(operators) <= {"=", r"\approx", r"\sim", r"\simeq"}:
-        return _equality(parts, operators, depth)
-    if operators == [r"\in"]:
-        return _read(parts[1], depth + 1) if _NAME.fullmatch(parts[0]) else Opaque(text)
-    return _inequality(parts, operators, depth) or Opaque(text)
+def _at_commas(text: str) -> list[str]:
+    return [text] if _is_grouped(text) else split(text, ",")
 
 
-def _equality(parts: list[str], operators: list[str], depth: int) -> Node:
-    """`a = b`, or a chain. What follows an `\\approx` is only a rounding, unless nothing but a name precedes it."""
-    named = bool(_NAME.fullmatch(parts[0]))
-    exact = [part for part, before in zip(parts, ["=", *operators], strict=True) if before == "="]
-    values = exact[1:] if named else exact
-    if not values:
-        values = parts[-1:]
-    if len(values) == 1:
-        if not named:
-            return _read(values[0], depth + 1)
-        return Equation("=", _name(parts[0]), values[-1], _read(values[-1], depth + 1), named)
-    if not named and len(values) == 2 and (re.search(r"[A-Za-z]", values[0]) or re.search(r"[A-Za-z]", values[1])):
-        flipped = bool(_NAME.fullmatch(values[1])) and not _NAME.fullmatch(values[0])
-        left, right = (values[1], values[0]) if flipped else values
-        return Equation("=", _name(left) if flipped else left, right, _read(right, depth + 1), flipped)
-    numeric = [value for value in values if not re.search(r"(?<!\\)(?<![A-Za-z\\])[a-zA-Z]", value)]
-    first = _read(numeric[0], depth + 1) if numeric and numeric[0] != values[-1] else None
-    left = _name(parts[0]) if named else values[0]
-    return Equation("=", left, values[-1], _read(values[-1], depth + 1), named or len(values) > 1, first)
+def _is_grouped(text: str) -> bool:
+    """Whether the commas of a text only group one number's digits, whatever unit or factor is beside it."""
+    plain, _ = split_unit(text)
+    if _THOUSANDS.fullmatch(plain):
+        return True
+    match = _THOUSANDS.match(plain)
+    return bool(match and "," not in plain[match.end() :] and not plain[match.end()].isdigit())
 
 
-def _inequality(parts: list[str], operators: list[str], depth: int) -> Node | None:
-    strict = {"<": True, ">": True, r"\le": False, r"\ge": False}
-    if operators == [r"\ne"]:
-        return Equation(r"\ne", parts[0], parts[1], _read(parts[1], depth + 1), bool(_NAME.fullmatch(parts[0])))
-    if not set(operators) <= set(strict):
-        return None
-    if operators[0] in (">", r"\ge"):
-        parts, operators = parts[::-1], [_FLIPPED.get(operator, operator) for operator in operators[::-1]]
-    if not set(operators) <= {"<", r"\le"}:
-        return None
-    if len(parts) == 2:
-        left_name, right_name = (bool(_NAME.fullmatch(part)) for part in parts)
-        if left_name == right_name:
-            return Equation(operators[0], parts[0], parts[1], _read(parts[1], depth + 1))
-        bound = _read(parts[1] if left_name else parts[0], depth + 1)
-        closed = not strict[operators[0]]
-        if left_name:
-            ends = (Expression(r"-\infty"), bound)
-            return Ordered("(" + ("]" if closed else ")"), ends, _name(parts[0]))
-        return Ordered(("[" if closed else "(") + ")", (bound, Expression(r"\infty")), _name(parts[1]))
-    if len(parts) == 3 and _NAME.fullmatch(parts[1]):
-        brackets = ("(" if strict[operators[0]] else "[") + (")" if strict[operators[1]] else "]")
-        return Ordered(brackets, (_read(parts[0], depth + 1), _read(parts[2], depth + 1)), _name(parts[1]))
-    return None
-
-
-def _name(text: str) -> str:
-    return re.sub(r"[\\{} ]|text(?=\{)", "", text)
+def _flat(items: tuple[Node, ...]) -> tuple[Node, ...]:
+    """The items of a list, with both values of a `\\pm` as two."""
+    found: list[Node] = []
+    for item in items:
+        value = item.value if isinstance(item, Equation) and item.named and not item.first else item
+        found += value.items if isinstance(value, Unordered) and value.kind == "signs" else [item]
+    return tuple(found)
 
 
 def _union(text: str, depth: int) -> Node | None:
     parts = split(text, r"\\cup(?![A-Za-z])")
     if len(parts) == 1:
         return None
-    return Unordered(tuple(_read(part.strip(), depth + 1) for part in parts[:MOST_ITEMS]))
+    return Unordered(tuple(_read(part.strip(), depth + 1) for part in parts[:MOST_ITEMS]), "union")
 
 
 def _bracketed(text: str, depth: int) -> Node | None:
@@ -303,7 +196,7 @@ def _bracketed(text: str, depth: int) -> Node | None:
         brackets, inner = "{}", text[2:-2]
     elif text.startswith(r"\langle") and text.endswith(r"\rangle"):
         brackets, inner = "()", text[7:-7]
-    if brackets not in ("()", "[]", "(]", "[)", "{}") or not _one_pair(inner):
+    if brackets not in ("()", "[]", "(]", "[)", "{}") or not one_pair(inner):
         return None
     if brackets != "{}" and r"\{" in brackets:
         return None
@@ -314,47 +207,43 @@ def _bracketed(text: str, depth: int) -> Node | None:
         return Opaque(text)
     if len(parts) == 1 and brackets in ("()", "[]"):
         return _read(inner.strip(), depth + 1) if brackets == "()" else None
+    if r"\pm" in inner and brackets != "{}":
+        return _signs(text, depth)
     items = tuple(_read(part, depth + 1) for part in parts)
-    return Unordered(items) if brackets == "{}" else Ordered(brackets, items)
-
-
-def _one_pair(inner: str) -> bool:
-    """Whether the brackets that were around `inner` belong together."""
-    depth, position = 0, 0
-    while position < len(inner):
-        character = inner[position]
-        if character == "\\" and inner[position + 1 : position + 2] in ("{", "}"):
-            depth += 1 if inner[position + 1] == "{" else -1
-            position += 1
-        elif character in _OPEN:
-            depth += 1
-        elif character in _CLOSE:
-            depth -= 1
-        if depth < 0:
-            return False
-        position += 1
-    return depth == 0
+    return Unordered(_flat(items)) if brackets == "{}" else Ordered(brackets, items)
 
 
 def _matrix(text: str, depth: int) -> Node | None:
+    """A matrix; a factor before it goes into its entries, and it may be transposed."""
     match = _MATRIX.fullmatch(text)
-    if match is None or r"\begin" in match[1]:
+    if match is None or r"\begin" in match[2] or "=" in match[1]:
         return None
-    rows = [row for row in match[1].split(r"\\") if row.strip()]
-    entries = tuple(tuple(_read(cell.strip(), depth + 1) for cell in row.split("&")) for row in rows)
-    if sum(map(len, entries)) > MOST_ITEMS:
+    factor = match[1].strip().removesuffix(r"\cdot").removesuffix("*").strip()
+    rows = [row for row in match[2].split(r"\\") if row.strip()]
+    cells = [[cell.strip() for cell in row.split("&")] for row in rows]
+    if sum(map(len, cells)) > MOST_ITEMS:
         return Opaque(text)
-    return Matrix(entries)
+    if factor:
+        cells = [[f"{'-' if factor == '-' else f'({factor})'}({cell})" for cell in row] for row in cells]
+    if match[3] and len({len(row) for row in cells}) == 1:
+        cells = [list(column) for column in zip(*cells, strict=True)]
+    return Matrix(tuple(tuple(_read(cell, depth + 1) for cell in row) for row in cells))
 
 
 def _signs(text: str, depth: int) -> Node | None:
-    """Both values of a `\\pm`."""
-    if r"\pm" not in text:
+    """Every value of a text with `\\pm`; two of them vary on their own, unless a `\\mp` goes with them."""
+    count = text.count(r"\pm")
+    if not count:
         return None
-    if text.count(r"\pm") > 1:
+    if count > MOST_SIGNS:
         return Opaque(text)
-    both = [text.replace(r"\pm", a).replace(r"\mp", b) for a, b in (("+", "-"), ("-", "+"))]
-    return Unordered(tuple(_read(value.removeprefix("+"), depth + 1) for value in both))
+    found: dict[str, None] = {}
+    for signs in [("+",) * count, ("-",) * count] if r"\mp" in text else product("+-", repeat=count):
+        value = text.replace(r"\mp", "-" if signs[0] == "+" else "+")
+        for sign in signs:
+            value = value.replace(r"\pm", sign, 1)
+        found[re.sub(r"(^|[(\[,=]) ?\+", r"\1", value)] = None
+    return Unordered(tuple(_read(value, depth + 1) for value in found), "signs")
 
 
 def _value(text: str, depth: int) -> Node:
@@ -362,16 +251,20 @@ def _value(text: str, depth: int) -> Node:
     plain, unit = split_unit(text)
     if not plain:
         plain, unit = text, ""
-    if unit and plain != text and plain.startswith("(") and depth < 12:
+    if unit and plain != text and plain.startswith("(") and depth < DEEPEST_TREE:
         inner = _bracketed(plain, depth)
         if isinstance(inner, Expression):
             return Expression(inner.text, inner.number, unit or inner.unit, inner.base)
     base = ""
-    if match := _BASE.fullmatch(plain):
-        plain, base = match[1], match[2]
+    if (match := _BASE.fullmatch(text)) and (written := match[2] or match[3] or match[4] or ""):
+        number = _BASES.get(written, written)
+        if number.isdigit():
+            plain, base, unit = match[1], number, ""
     ratio = split(plain, ":")
     if len(ratio) == 2 and all(ratio):
         plain = rf"\frac{{{ratio[0].strip()}}}{{{ratio[1].strip()}}}"
+    if _is_grouped(plain):
+        plain = re.sub(r"(?<=\d),(?=\d{3})", "", plain)
     if r"\text" in plain or _WRITTEN_WORDS.search(plain):
         return Opaque(text)
     return Expression(plain, read_number(plain), unit, base)

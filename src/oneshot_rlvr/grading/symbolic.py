@@ -55,17 +55,29 @@ class MathVerify:
         return parsing.is_zero(text)
 
     def same_equation(self, left: tuple[str, str], right: tuple[str, str]) -> bool:
-        """Whether two equations say the same: the differences of their sides are proportional."""
+        """Whether two equations say the same: the differences of their sides are proportional, or their numerators."""
         sides = [expression(side) for side in (*left, *right)]
         if any(side is None for side in sides):
             return False
-        a, b, c, d = sides
-        pairs = [(v[0] - v[1], v[2] - v[3]) for v in values_at_points((a, b, c, d))]
-        pairs = [(x, y) for x, y in pairs if not (x == 0 and y == 0)]
-        if len(pairs) < 3 or any(x == 0 or y == 0 for x, y in pairs) or not symbols_of(a, b, c, d):
+        ours, theirs = sides[0] - sides[1], sides[2] - sides[3]
+        if not symbols_of(ours, theirs):
             return False
-        first = pairs[0][0] / pairs[0][1]
-        return all(close(x / y, first) for x, y in pairs[1:])
+        return _proportional(ours, theirs) or _proportional(_numerator(ours), _numerator(theirs))
+
+
+def _proportional(ours: Any, theirs: Any) -> bool:
+    pairs = [(x, y) for x, y in values_at_points((ours, theirs)) if not (x == 0 and y == 0)]
+    if len(pairs) < 3 or any(x == 0 or y == 0 for x, y in pairs):
+        return False
+    first = pairs[0][0] / pairs[0][1]
+    return all(close(x / y, first) for x, y in pairs[1:])
+
+
+def _numerator(value: Any) -> Any:
+    try:
+        return sympy.fraction(sympy.together(value))[0]
+    except _ERRORS:
+        return value
 
 
 @lru_cache(maxsize=256)
@@ -100,8 +112,9 @@ def _constants(left: str, ours: Any, right: str, theirs: Any) -> bool | None:
         found = value_of(value)
         if found is None or found.imag or not mpmath.isfinite(found):
             return False
-        exact = mpmath.mpf(number.value.numerator) / number.value.denominator
-        return close(found, exact) or bool(not _rational(value) and rounds_to_real(number, float(found.real)))
+        if not _rational(value):
+            return rounds_to_real(number, float(found.real))
+        return close(found, mpmath.mpf(number.value.numerator) / number.value.denominator)
     return None
 
 

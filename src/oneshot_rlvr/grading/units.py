@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import re
 
-_HEDGING = (
-    "or and not but maybe perhaps possibly if unless either neither nor except than is are was be approximately about "
-    "roughly some any no none all where when for with because since"
+_NO_UNITS = (  # doubt, another answer, arithmetic, or a part of the number
+    "or and not but maybe perhaps possibly if unless either neither nor except than is are was be approximately "
+    "about roughly some any no none all where when for with because since instead rather actually probably likely "
+    "otherwise wrong incorrect false untrue invalid impossible unknown undefined unsure uncertain guess versus vs to "
+    "through until between under above below within over plus minus times divided squared cubed factorial point "
+    "least most more less fewer up down zero one two three four five six seven eight nine ten eleven twelve thirteen "
+    "fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety "
+    "hundred thousand million billion trillion dozen score half halves third fourth fifth sixth seventh eighth ninth "
+    "tenth hundredth thousandth"
 )
-HEDGES = frozenset(_HEDGING.split(" "))
+HEDGES = {word + plural for word in _NO_UNITS.split(" ") for plural in ("", "s")}
 MOST_WORDS = 5
 MOST_UNITS = 6
 
@@ -107,12 +113,13 @@ def split_unit(text: str) -> tuple[str, str]:
 def is_unit(words: str) -> bool:
     """Whether the words after a value may be its unit, and no second answer or doubt: few of them, and no hedging."""
     found = words.lower().replace("/", " ").split()
-    return 0 < len(found) <= MOST_WORDS and not HEDGES & {word.strip(".,'") for word in found}
+    return 0 < len(found) <= MOST_WORDS and not any(w.isdigit() or w in HEDGES for w in (w.strip(".,'") for w in found))
 
 
 def unit_name(words: str) -> str:
     """One name for the spellings of a unit: singular, abbreviated, `square x` as `x^2`."""
-    name = " ".join(words.lower().replace(".", "").split())
+    words = re.sub(r"(?<=\b\w)\.(?=\w\b)", "", words.lower())  # p.m.
+    name = " ".join(words.replace(".", " ").split())
     if "/" in name:
         return "/".join(unit_name(part.strip()) for part in name.split("/"))
     for spelt in (name, name.removesuffix("s"), name.removesuffix("es")):

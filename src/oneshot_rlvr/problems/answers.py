@@ -8,6 +8,7 @@ LONGEST_BOX = 4_000  # characters; a longer content is nobody's answer
 LONGEST_LOOK = 200_000  # characters, from the end of a text, in which an answer is looked for
 
 _TOKEN = re.compile(r"\\{1,2}(?:boxed|fbox)(?:\s*(\{)|\s+([^\s{}$\\]+)|(\d[^\s{}$\\]*))|\\.|[{}]", re.S)
+_SLIPPED = re.compile(r"\\boxed\{([^{}\\]{1,100})\\\}")  # \boxed{185\}
 _HASH = re.compile(r"####[ \t]*([^\n]*)")
 
 
@@ -41,10 +42,12 @@ def last_boxed(text: str) -> str | None:
     '\\\\frac{1}{2}'
     """
     text = text[-LONGEST_LOOK:]
-    for start, end in reversed(boxed_spans(text)):
+    spans = boxed_spans(text)
+    for start, end in reversed(spans):
         if content := text[start:end].strip():
             return content if end - start <= LONGEST_BOX else text[start:end]
-    return None
+    slipped = [] if spans else _SLIPPED.findall(text)
+    return slipped[-1].strip() or None if slipped else None
 
 
 def after_hash(text: str) -> str | None:
