@@ -50,6 +50,8 @@ def decide(answer: str, gold: str, symbols: Symbols | None = None) -> Verdict | 
         return Verdict(answer == gold, "limit")
     if hendrycks(answer) == hendrycks(gold):
         return Verdict(True, "string")
+    if symbols is None and "\\" in answer + gold:
+        return None  # pylatexenc takes exponential time over some open braces: in a worker alone
     given, wanted = normalised(answer), normalised(gold)
     if given == wanted:
         return Verdict(True, "string")
