@@ -43,6 +43,7 @@ benchmark: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/mechanisms.py --json results/mechanisms.json
 	$(BIN)/python benchmarks/scaling.py --json results/scaling.json
 	$(BIN)/python benchmarks/grading.py --json results/grading.json
+	$(BIN)/python benchmarks/graders.py --json results/graders.json
 
 clean:
 	rm -rf $(VENV) build dist

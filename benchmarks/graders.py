@@ -3,8 +3,8 @@
     python benchmarks/graders.py --json results/graders.json
 
 `written`, `open` (core) and `attacks` are labelled pairs of bare answers and golds, for mode `default`, with
-math-verify alone beside it (the answer parsed from a box, as TRL's reward does). `originals` are 2,197 responses with what the
-released reward and the released evaluation grader said, for the modes that repeat them. Third-party data
+math-verify alone beside it (the answer parsed from a box, as TRL's reward does). `originals` are 2,197 responses with
+what the released reward and the released evaluation grader said, for the modes that repeat them. Third-party data
 (`ONESHOT_DATA`), not in this repository. A false "correct" under a kind that starts with `policy` is one of the
 written policies (docs/grading.md) and is counted apart.
 """

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import yaml
 
+from command import oneshot
 from oneshot_rlvr.commands.session import chosen_problems, start
 from oneshot_rlvr.config import ModelSection, resolve
 from oneshot_rlvr.errors import OneshotError
@@ -132,23 +133,12 @@ def test_an_interrupted_evaluation_samples_nothing_twice(run, tmp_path, monkeypa
     assert done.items() <= transcripts(tmp_path / "cut").items()
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("workers", [pytest.param("1", marks=pytest.mark.slow), "2"])
 def test_killed_at_a_random_point_it_goes_on_to_identical_scores(run, tmp_path, workers):
     """SIGKILL of the whole command, workers too, at three random times, against an uninterrupted evaluation."""
     suites = [part for name in ("numbers", "hard") for part in ("--suite", f"organism:{name}")]
-    command = [
-        sys.executable,
-        "-m",
-        "oneshot_rlvr",
-        "eval",
-        str(run.path),
-        *suites,
-        "--limit",
-        "16",
-        "--samples",
-        "8",
-    ]
-    command += ["--max-new-tokens", "48", "--quiet", "--workers", workers, "--out"]
+    asked = ["eval", str(run.path), *suites, "--limit", "8", "--samples", "8", "--max-new-tokens", "48", "--quiet"]
+    command = [sys.executable, "-m", "oneshot_rlvr", *asked, "--workers", workers, "--out"]
     random, kept = np.random.default_rng(int(workers)), {}
     for _ in range(3):
         process = subprocess.Popen([*command, str(tmp_path / "cut")], stdout=subprocess.DEVNULL, start_new_session=True)
@@ -162,7 +152,7 @@ def test_killed_at_a_random_point_it_goes_on_to_identical_scores(run, tmp_path, 
             kept = transcripts(tmp_path / "cut")
     subprocess.run([*command, str(tmp_path / "cut")], check=True, capture_output=True)
     assert kept.items() <= transcripts(tmp_path / "cut").items()
-    subprocess.run([*command, str(tmp_path / "whole")], check=True, capture_output=True)
+    assert oneshot(*asked, "--workers", 1, "--out", tmp_path / "whole")[0] == 0
     for name in ("scores.json", "summary.json", "index.json"):
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from hostile import hostile_responses
-from oneshot_rlvr.grading import Grader
+from oneshot_rlvr.grading import MODES, Grader
 from oneshot_rlvr.grading.pool import Question, WorkerPool
 from oneshot_rlvr.grading.worker import MEMORY_LIMIT
 
@@ -98,6 +98,16 @@ PARTS = [
     "</think>",
     "A. B. ",
 ]
+
+
+@pytest.mark.parametrize("mode", ["default", "qwen-eval", "released"])
+@pytest.mark.parametrize(
+    "part", [r"A) \frac{d", r"\text{", "x, ", r"|x|<\pm ", "½", r"\frac{1}{2}e3", r"\text{for all} "]
+)
+def test_a_thousand_characters_of_anything_are_decided_or_left_to_a_worker(mode, part):
+    started = time.perf_counter()
+    MODES[mode].decide((part * 500)[:999], "(1,2)", None)
+    assert time.perf_counter() - started < 2  # milliseconds; a safety limit
 
 
 @pytest.mark.parametrize("mode", ["default", "qwen-eval", "released"])
@@ -193,7 +203,7 @@ def test_a_forked_process_gets_workers_of_its_own():
 
 BUSY = f"""
 import signal, sys
-from oneshot_rlvr.grading import Grader
+from oneshot_rlvr.grading import MODES, Grader
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are started without it
 grader = Grader(answers=True, timeout=30.0, workers=2)
 grader.grade_many(["x+1", "x+2"], ["1+x", "2+x"])
