@@ -40,6 +40,7 @@ from oneshot_rlvr.files import locked
 from oneshot_rlvr.policy import load_policy
 from oneshot_rlvr.problems import Problem, find_problems, get_template
 from oneshot_rlvr.runs import EvaluationFolder, Run, Score, Scores
+from oneshot_rlvr.sealing import read_record
 from oneshot_rlvr.selection import accuracy_history
 
 
@@ -228,7 +229,7 @@ def test_regrading_needs_no_model_and_agrees_with_scoring(run, tmp_path):
     assert again == scores
     strict, path = regrade(tmp_path, "gsm8k-strict")
     assert path.name == "scores.gsm8k-strict.json"
-    assert Scores.from_json(json.loads(path.read_text())) == strict
+    assert Scores.from_json(read_record(path)) == strict
     assert strict.first.average.accuracy < scores.first.average.accuracy
     with pytest.raises(OneshotError, match="unknown grading mode"):
         regrade(tmp_path, "nonsense")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
@@ -24,6 +23,7 @@ from oneshot_rlvr.reporting.findings import SEPARATOR
 from oneshot_rlvr.reporting.page import inert_json
 from oneshot_rlvr.reporting.tables import papers, results
 from oneshot_rlvr.runs import Run
+from oneshot_rlvr.sealing import read_record, write_record
 
 HOSTILE = "</script><script>document.title=1</script><img src=x onerror=document.title=2 id=injected> </pre><b id=bold>"
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chromium-browser")
@@ -46,9 +46,9 @@ def copied(run: Run, name: str, **changes: object) -> Run:
     """The run under another name, with changed `run` configuration."""
     folder = run.path.parent / name
     shutil.copytree(run.path, folder, dirs_exist_ok=True)
-    record = read_json(folder / "config.json")
+    record = read_record(folder / "config.json")
     record["values"]["run"] |= changes
-    (folder / "config.json").write_text(json.dumps(record))
+    write_record(folder / "config.json", record)
     return Run(folder)
 
 
@@ -66,14 +66,14 @@ def rendered(page: Path, tmp_path: Path) -> str:
 def test_hostile_text_is_shown_as_text_in_a_browser(evaluated, tmp_path):
     run = copied(evaluated, "hostile")
     run.write_rollouts(1, [{**row, "text": HOSTILE} for row in run.rollouts(1)])
-    examples = read_json(run.path / "eval" / "examples.json")
+    examples = read_record(run.path / "eval" / "examples.json")
     examples["examples"][0] |= {"question": HOSTILE, "category": HOSTILE}
     examples["examples"][0]["after"]["text"] = HOSTILE
-    (run.path / "eval" / "examples.json").write_text(json.dumps(examples))
-    scores = read_json(run.path / "eval" / "scores.json")
+    write_record(run.path / "eval" / "examples.json", examples)
+    scores = read_record(run.path / "eval" / "scores.json")
     for score in scores.values():
         score["average"]["by"]["category"][HOSTILE] = {"accuracy": 1.0, "interval": [0, 2], "n": 1}
-    (run.path / "eval" / "scores.json").write_text(json.dumps(scores))
+    write_record(run.path / "eval" / "scores.json", scores)
     page = rendered(write_report([run.path], tmp_path / "report.html", title="A </title><script>page"), tmp_path)
     assert "<title>A &lt;/title&gt;&lt;script&gt;page</title>" in page  # no script has changed it
     assert 'id="injected"' not in page
@@ -151,9 +151,9 @@ def test_runs_that_differ_in_the_seed_are_one_line(evaluated):
 
 def changed(run: Run, name: str, section: str, **changes: object) -> Run:
     folder = copied(run, name).path
-    record = read_json(folder / "config.json")
+    record = read_record(folder / "config.json")
     record["values"][section] |= changes
-    (folder / "config.json").write_text(json.dumps(record))
+    write_record(folder / "config.json", record)
     return Run(folder)
 
 
@@ -237,12 +237,12 @@ def test_the_papers_rows_are_the_papers():
 
 def test_the_papers_rows_stand_beside_runs_on_its_benchmarks(evaluated, tmp_path):
     run = copied(evaluated, "paper")
-    scores = read_json(run.path / "eval" / "scores.json")
+    scores = read_record(run.path / "eval" / "scores.json")
     for row in scores.values():
         score = row["organism:numbers"]
         row.clear()
         row |= dict.fromkeys((*get_protocol("paper").suites, "average"), score)
-    (run.path / "eval" / "scores.json").write_text(json.dumps(scores))
+    write_record(run.path / "eval" / "scores.json", scores)
     page = write_report([run.path], tmp_path / "r.html", texts=False).read_text()
     table = page[page.index("<h2>Results</h2>") : page.index("<h2>Test accuracy")]
     assert "MATH500" in table

@@ -21,10 +21,11 @@ from oneshot_rlvr.evaluation import Checkpoint, Evaluator, Protocol, checkpoints
 from oneshot_rlvr.evaluation.checkpoints import counting
 from oneshot_rlvr.evaluation.summary import summarise
 from oneshot_rlvr.evaluation.sweep import evaluate_checkpoints, write_examples
-from oneshot_rlvr.files import read_json, write_json
+from oneshot_rlvr.files import write_json
 from oneshot_rlvr.problems import find_problems, get_template
 from oneshot_rlvr.reporting import write_report
 from oneshot_rlvr.runs import BASE, EvaluationFolder, ModelScores, Run, Scores
+from oneshot_rlvr.sealing import read_record, write_record
 from oneshot_rlvr.selection import accuracy_history, rank_by_variance
 
 SUITE_PROBLEMS = 64  # of each suite's 128, so that the demo stays short
@@ -106,7 +107,7 @@ class Demo:
         history = accuracy_history(self.full)
         ranking = rank_by_variance(history)
         record = {"selected": ranking[0].problem_id, "ranking": [asdict(row) for row in ranking], "history": history}
-        write_json(self.out / "selection.json", record)
+        write_record(self.out / "selection.json", record)
         return ranking[0].problem_id
 
     def _evaluate(self, name: str, checkpoints: list[Checkpoint], evaluator: Evaluator) -> Scores:
@@ -139,8 +140,8 @@ class Demo:
         finally:
             seconds = self._seconds()
             seconds[stage] = round(seconds.get(stage, 0.0) + time.monotonic() - started, 2)
-            write_json(self.out / "stages.json", seconds)
+            write_record(self.out / "stages.json", seconds)
 
     def _seconds(self) -> dict[str, float]:
         path = self.out / "stages.json"
-        return read_json(path) if path.exists() else {}
+        return read_record(path, "Delete it; the demo forgets its earlier stages' seconds.") if path.exists() else {}

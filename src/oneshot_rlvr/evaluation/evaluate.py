@@ -16,7 +16,6 @@ from oneshot_rlvr.config import Config
 from oneshot_rlvr.evaluation.protocols import Protocol, Sampling
 from oneshot_rlvr.evaluation.sampling import refuse_too_long, sample_problems
 from oneshot_rlvr.evaluation.scoring import average_score, grade_rows, rates_of, score_rows
-from oneshot_rlvr.files import write_rows
 from oneshot_rlvr.grading import Grader
 from oneshot_rlvr.grading.features import REFLECTION_WORDS, mean
 from oneshot_rlvr.policy import Policy
@@ -103,7 +102,8 @@ class Evaluator:
                     for suite, problems in self.suites.items():
                         refuse_too_long(policy, problems, template, self.sampling_of(suite).max_new_tokens)
                 assert sampler is not None
-                write_rows(unit.path, sample_problems(sampler, policy, unit.problems, template, unit.sampling))
+                rows = sample_problems(sampler, policy, unit.problems, template, unit.sampling)
+                self.folder.write_transcript(unit.path.name, rows)
             if on_unit is not None:
                 on_unit(unit.suite)
 
@@ -139,8 +139,7 @@ class Evaluator:
     @property
     def record(self) -> Row:
         """What was asked, for the folder of scores."""
-        asked = {name: [(p.id, p.question, p.answer) for p in problems] for name, problems in self.suites.items()}
-        suites = {name: {"n": len(rows), "hash": f"{fold(repr(rows)):016x}"} for name, rows in asked.items()}
+        suites = {name: suite_record(problems) for name, problems in self.suites.items()}
         protocol = json.loads(json.dumps(asdict(self.protocol)))
         del protocol["says"]
         for sampling in (protocol["sampling"], *protocol["by_suite"].values()):
@@ -156,6 +155,12 @@ class Evaluator:
             "reflection_words": list(self.words),
             **{name: stop for name, stop in stops.items() if stop},
         }
+
+
+def suite_record(problems: Sequence[Problem]) -> Row:
+    """What an evaluation's record says of a suite's problems."""
+    rows = [(problem.id, problem.question, problem.answer) for problem in problems]
+    return {"n": len(rows), "hash": f"{fold(repr(rows)):016x}"}
 
 
 def model_scores(rows_of: Mapping[str, Sequence[Row]], words: Sequence[str]) -> ModelScores:

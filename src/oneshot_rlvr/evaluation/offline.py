@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from oneshot_rlvr.errors import OneshotError
-from oneshot_rlvr.evaluation.evaluate import model_scores
+from oneshot_rlvr.evaluation.evaluate import model_scores, suite_record
 from oneshot_rlvr.evaluation.scoring import grade_rows, rates_of
 from oneshot_rlvr.evaluation.statistics import Difference, holm, paired_difference
 from oneshot_rlvr.grading import Grader
 from oneshot_rlvr.grading.modes import get_mode
 from oneshot_rlvr.problems import Problem, get_template
 from oneshot_rlvr.runs import EvaluationFolder, Run, Scores, step_name, step_of
+from oneshot_rlvr.runs.evaluation import AGAIN
 
 Row = dict[str, Any]
 
@@ -41,8 +42,12 @@ class Evaluation:
             raise OneshotError(
                 "no evaluation in this folder", where=path, fix="Run `oneshot eval`; an unfinished one goes on."
             )
+        suites = folder.suites()
+        for name, problems in suites.items():
+            if suite_record(problems) != folder.protocol()["suites"][name]:
+                raise OneshotError(f"the problems of {name} were damaged or edited", where=folder.path, fix=AGAIN)
         run = next((Run(near) for near in (path, folder.path.resolve().parent) if Run(near).started), None)
-        return cls(folder, folder.protocol(), folder.index(), folder.suites(), run)
+        return cls(folder, folder.protocol(), folder.index(), suites, run)
 
     def rows(self, checkpoint: str, mode: str | None = None, fallback: bool | None = None) -> dict[str, list[Row]]:
         """A checkpoint's graded rows by suite, by the evaluation's rules or others.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.problems import Problem
 from oneshot_rlvr.runs import EvaluationFolder, ModelScores, Run, Score, Scores, step_name
 
+log = logging.getLogger(__name__)
 Row = dict[str, Any]
 Curve = tuple[list[int], list[float]]
 SHOWN_RESPONSES = 6
@@ -173,6 +175,8 @@ def collect(path: Path, protocol: str | None = None) -> RunData:
     done = [step for step in run.rollout_steps() if step <= metrics[-1]["step"]]
     folder = run.evaluation(protocol)
     scores = folder.scores()
+    for what in _missing(run, [line["step"] for line in metrics], folder if scores.checkpoints else None):
+        log.warning("%s: %s", path, what)
     return RunData(
         name=run.name,
         path=path,
@@ -190,6 +194,22 @@ def collect(path: Path, protocol: str | None = None) -> RunData:
         first_rollouts=_distinct(run.rollouts(done[0])) if done else [],
         last_rollouts=_distinct(run.rollouts(done[-1])) if done else [],
     )
+
+
+def _missing(run: Run, steps: Sequence[int], folder: EvaluationFolder | None) -> list[str]:
+    """What a whole run would have and the page does without."""
+    found = set(run.rollout_steps())
+    lost = [step_name(step) for step in steps if step not in found]
+    said = (
+        [f"no rollouts of {', '.join(lost[:3])}{' and others' * (len(lost) > 3)}: the page does without"]
+        if lost
+        else []
+    )
+    if folder is not None:
+        for name, there in (("summary.json", folder.summary()), ("examples.json", folder.examples())):
+            if not there:
+                said.append(f"no {folder.path.name}/{name}: the page does without; `oneshot eval` writes it again")
+    return said
 
 
 def _distinct(rows: list[Row]) -> list[Row]:

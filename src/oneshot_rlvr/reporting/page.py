@@ -12,12 +12,13 @@ import plotly.offline
 from markupsafe import Markup
 
 from oneshot_rlvr.config import flatten
-from oneshot_rlvr.files import read_json, write_atomically
+from oneshot_rlvr.files import write_atomically
 from oneshot_rlvr.problems.benchmarks import title_of
 from oneshot_rlvr.reporting import figures as draw
 from oneshot_rlvr.reporting.collect import RunData, collect, grouped
 from oneshot_rlvr.reporting.findings import write_findings
 from oneshot_rlvr.reporting.tables import headings, kind_of, left_out, papers, results
+from oneshot_rlvr.sealing import read_record
 
 CONFIGURATIONS = 4  # of how many runs the page holds the whole configuration
 
@@ -44,7 +45,8 @@ def write_report(
         OneshotError: a folder that is no run, or a page that cannot be written.
     """
     runs = [collect(path, protocol) for path in paths]
-    chosen = read_json(selection) if selection is not None and selection.exists() else None
+    shown = selection is not None and selection.exists()
+    chosen = read_record(selection, "Run `oneshot demo` again.") if selection is not None and shown else None
     groups = grouped(runs)
     small = {"training": draw.small_multiples(groups, True), "shape": draw.small_multiples(groups, False)}
     figures, choices = _figures(runs, small)

@@ -18,10 +18,11 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from oneshot_rlvr.errors import OneshotError
-from oneshot_rlvr.files import locked, read_json, read_rows, sweep, write_atomically, write_json
+from oneshot_rlvr.files import locked, sweep, write_atomically
 from oneshot_rlvr.problems import Problem, load_problems, to_jsonl
 from oneshot_rlvr.runs.scores import Scores
 from oneshot_rlvr.runs.shapes import ASKED, EXAMPLES, INDEX, SUMMARY, TRANSCRIPT, checked
+from oneshot_rlvr.sealing import read_record, read_sealed_rows, write_record, write_sealed_rows
 
 log = logging.getLogger(__name__)
 Row = dict[str, Any]
@@ -88,7 +89,11 @@ class EvaluationFolder:
             OneshotError: it is missing or damaged.
         """
         path = self.transcript_path(name)
-        return checked(TRANSCRIPT, read_rows(path, AGAIN), path, AGAIN)
+        return checked(TRANSCRIPT, read_sealed_rows(path, AGAIN), path, AGAIN)
+
+    def write_transcript(self, name: str, rows: Sequence[Row]) -> None:
+        """Keep a file of sampled responses."""
+        write_sealed_rows(self.transcript_path(name), rows)
 
     def adopt(self, other: EvaluationFolder) -> None:
         """Take over another evaluation's transcripts: their names say everything that they depend on."""
@@ -104,8 +109,16 @@ class EvaluationFolder:
         """What has been scored.
 
         Raises:
-            OneshotError: a damaged file.
+            OneshotError: a damaged file, or a missing one.
         """
+        found = self._scores()
+        if missing := sorted(set(self.index()) - set(found.labelled())):
+            raise OneshotError(
+                f"the scores of {', '.join(missing)} are missing", where=self.path, fix="Run `oneshot eval` again."
+            )
+        return found
+
+    def _scores(self) -> Scores:
         files = [self._optional(name) or {} for name in ("scores.json", "baselines.json")]
         try:
             return Scores.from_json(*files)
@@ -118,14 +131,14 @@ class EvaluationFolder:
         """The scores, then what they were made from: a kill in between makes them be graded again."""
         for name, rows in zip(("scores.json", "baselines.json"), scores.to_json(), strict=True):
             if rows:
-                write_json(self.path / name, rows)
-        write_json(self.path / "index.json", dict(sorted(index.items())))
+                write_record(self.path / name, rows)
+        write_record(self.path / "index.json", dict(sorted(index.items())))
 
     def write_regraded(self, scores: Scores, rules: str) -> Path:
         """Scores under other rules than the evaluation's."""
         path = self.path / f"scores.{rules}.json"
         own, baselines = scores.to_json()
-        write_json(path, own | baselines)
+        write_record(path, own | baselines)
         return path
 
     def begin(self, record: Row) -> tuple[Scores, dict[str, Row]]:
@@ -137,9 +150,9 @@ class EvaluationFolder:
             for name in ("index.json", "scores.json", "baselines.json", "summary.json", "examples.json"):
                 (self.path / name).unlink(missing_ok=True)
             shutil.rmtree(self.path / "lm_eval", ignore_errors=True)
-        write_json(self.path / "protocol.json", record)
+        write_record(self.path / "protocol.json", record)
         index = self.index()
-        kept = {name: found for name, found in self.scores().labelled().items() if name in index}
+        kept = {name: found for name, found in self._scores().labelled().items() if name in index}
         return Scores.of(kept), index
 
     # What it says
@@ -150,7 +163,7 @@ class EvaluationFolder:
 
     def write_summary(self, summary: Row) -> None:
         """Keep it."""
-        write_json(self.summary_path, summary)
+        write_record(self.summary_path, summary)
 
     def examples(self) -> Row | None:
         """The same problems answered before and after; None if there are none."""
@@ -158,13 +171,13 @@ class EvaluationFolder:
 
     def write_examples(self, examples: Row) -> None:
         """Keep them."""
-        write_json(self.path / "examples.json", examples)
+        write_record(self.path / "examples.json", examples)
 
     def _optional(self, name: str, shape: TypeAdapter[Any] | None = None) -> Any:
         path = self.path / name
         if not path.exists():
             return None
-        found = read_json(path, AGAIN)
+        found = read_record(path, AGAIN)
         return found if shape is None else checked(shape, found, path, AGAIN)
 
 

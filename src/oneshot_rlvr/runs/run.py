@@ -17,24 +17,22 @@ from typing import Any
 
 from oneshot_rlvr.config import Config
 from oneshot_rlvr.errors import OneshotError
-from oneshot_rlvr.files import (
-    locked,
-    read_json,
-    read_jsonl,
-    read_rows,
-    sweep,
-    verify_folder,
-    write_atomically,
-    write_json,
-    write_rows,
-    writing,
-)
+from oneshot_rlvr.files import checksum, locked, sweep, verify_folder, write_atomically, writing
 from oneshot_rlvr.problems import Problem, load_problems, to_jsonl
 from oneshot_rlvr.runs.evaluation import DEFAULT, EvaluationFolder
 from oneshot_rlvr.runs.naming import step_name, step_of
 from oneshot_rlvr.runs.shapes import METRICS, ROLLOUTS, checked
+from oneshot_rlvr.sealing import (
+    read_record,
+    read_sealed_lines,
+    read_sealed_rows,
+    sealed,
+    write_record,
+    write_sealed_rows,
+)
 
 Row = dict[str, Any]
+AGAIN = "Start the run again."
 
 
 class Run:
@@ -85,42 +83,42 @@ class Run:
             OneshotError: no run there, or a damaged configuration.
         """
         try:
-            values = self._record("config.json")["values"]
+            values = read_record(self.path / "config.json", AGAIN)["values"]
             values["sampling"].setdefault("stop_at_turn_end", False)  # the first edition knew no turns
             return Config.model_validate(values)
         except (KeyError, TypeError, ValueError) as error:
-            raise OneshotError(
-                "the configuration is damaged", where=self.path / "config.json", fix="Start the run again."
-            ) from error
+            raise OneshotError("the configuration is damaged", where=self.path / "config.json", fix=AGAIN) from error
 
     @property
     def sources(self) -> dict[str, str]:
         """Where each value of the configuration came from."""
-        return self._record("config.json").get("sources", {})
+        return read_record(self.path / "config.json", AGAIN).get("sources", {})
 
     @property
     def environment(self) -> Row:
         """What a result may depend on besides the configuration."""
-        return self._record("environment.json")
+        return read_record(self.path / "environment.json", AGAIN)
 
     @property
     def problems(self) -> list[Problem]:
-        """The run's own copy of what it is trained on."""
-        return load_problems(self.path / "problems.jsonl")
+        """The run's own copy of what it is trained on.
 
-    def _record(self, name: str) -> Row:
-        record = read_json(self.path / name)
-        if not isinstance(record, dict):
-            raise OneshotError("it is damaged", where=self.path / name, fix="Start the run again.")
-        return record
+        Raises:
+            OneshotError: it is not what the run began with.
+        """
+        path, known = self.path / "problems.jsonl", self.environment.get("problems")
+        if known is not None and path.exists() and checksum(path) != known:
+            raise OneshotError("it was damaged or edited after it was written", where=path, fix=AGAIN)
+        return load_problems(path)
 
     def write_config(self, config: Config, sources: Mapping[str, str]) -> None:
         """The resolved configuration, and where each value came from."""
-        write_json(self.path / "config.json", {"values": config.model_dump(mode="json"), "sources": dict(sources)})
+        write_record(self.path / "config.json", {"values": config.model_dump(mode="json"), "sources": dict(sources)})
 
     def write_environment(self, environment: Row) -> None:
-        """What it runs on."""
-        write_json(self.path / "environment.json", environment)
+        """What it runs on, and the checksum of the problems that were kept."""
+        problems = {"problems": checksum(self.path / "problems.jsonl")}
+        write_record(self.path / "environment.json", environment | problems)
 
     def write_problems(self, problems: Sequence[Problem]) -> None:
         """Keep what it is trained on."""
@@ -153,12 +151,17 @@ class Run:
     def metrics(self) -> list[Row]:
         """The recorded metrics, a line a step."""
         fix = "Delete it: resuming repeats no step for it; reports lose their curves."
-        return checked(METRICS, read_jsonl(self.metrics_path, fix), self.metrics_path, fix)
+        lines = checked(METRICS, read_sealed_lines(self.metrics_path, fix), self.metrics_path, fix)
+        steps = [line["step"] for line in lines]
+        saved = max(self.steps(), default=0)
+        if steps and (steps != list(range(int(steps[0]), int(steps[0]) + len(steps))) or steps[-1] < saved):
+            raise OneshotError("it lacks some steps", where=self.metrics_path, fix=fix)
+        return lines
 
     def append_metrics(self, line: Row) -> None:
         """Add one step's metrics."""
         with writing(self.metrics_path), self.metrics_path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+            file.write(json.dumps(sealed(line)) + "\n")
             file.flush()
             os.fsync(file.fileno())
 
@@ -176,16 +179,16 @@ class Run:
             OneshotError: the file is missing or damaged.
         """
         path, fix = self._rollouts_path(step), "Delete it: it serves reports and selection alone."
-        return checked(ROLLOUTS, read_rows(path, fix), path, fix)
+        return checked(ROLLOUTS, read_sealed_rows(path, fix), path, fix)
 
     def write_rollouts(self, step: int, rows: Iterable[Row]) -> None:
         """Keep them."""
-        write_rows(self._rollouts_path(step), rows)
+        write_sealed_rows(self._rollouts_path(step), rows)
 
     def cut_after(self, step: int) -> None:
         """Forget metrics and rollouts past a checkpoint: they will be made again."""
         kept = [line for line in self.metrics() if line["step"] <= step]
-        write_atomically(self.metrics_path, "".join(json.dumps(line) + "\n" for line in kept))
+        write_atomically(self.metrics_path, "".join(json.dumps(sealed(line)) + "\n" for line in kept))
         for later in self.rollout_steps():
             if later > step:
                 self._rollouts_path(later).unlink()
