@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test install install-dev lint benchmark clean
+.PHONY: demo test install install-dev benchmark docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/oneshot demo
@@ -44,6 +44,10 @@ benchmark: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/scaling.py --json results/scaling.json
 	$(BIN)/python benchmarks/grading.py --json results/grading.json
 	$(BIN)/python benchmarks/graders.py --json results/graders.json
+
+docs: $(VENV)/.installed
+	$(PIP) --editable '.[docs]'
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs build/docs
 
 clean:
 	rm -rf $(VENV) build dist

@@ -115,12 +115,12 @@ def test_another_value_of_the_right_type_is_refused(evaluated, tmp_path, command
     assert path.name in said or path.parent.name in said or str(run / "eval") in said
 
 
-@pytest.mark.parametrize("file", ["eval/baselines.json", "eval/scores.json"])
+@pytest.mark.parametrize("file", ["eval/baselines.json", "eval/scores.json", "eval/protocol.json"])
 def test_scores_that_are_missing_are_refused_and_made_again(evaluated, tmp_path, file):
     shutil.copytree(evaluated, run := tmp_path / "run")
     before = (run / file).read_bytes()
     (run / file).unlink()
-    assert "are missing" in refused("report", run)
+    assert "missing" in refused("report", run)
     few = ["--suite", "organism:numbers", "--limit", 4, "--samples", 2, "--max-new-tokens", 8, "--workers", 1]
     assert oneshot("eval", run, *few, "--quiet")[0] == 0
     assert (run / file).read_bytes() == before

@@ -211,3 +211,17 @@ def test_no_child_outlives_a_command_that_is_killed(tmp_path, kind, delays):
         assert children or delay
         _, alive = psutil.wait_procs(children, timeout=15)
         assert [child for child in alive if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
+
+
+def test_what_a_kill_at_the_very_end_left_is_dropped_when_asked_to_go_on(tmp_path):
+    run = tiny_run(tmp_path / "run", "run.steps=3", "run.save_every=1")
+    shutil.copytree(run.checkpoint_path(3) / "trainer", run.checkpoint_path(1) / "trainer")
+    code, said, _ = oneshot("train", "--resume", run.path)
+    assert code == 0
+    assert "is finished" in said
+    assert not (run.checkpoint_path(1) / "trainer").exists()
+    assert (run.checkpoint_path(2) / "trainer").exists()
+
+
+def test_an_evaluation_of_endless_samples_is_refused():
+    assert "too much" in refused("eval", "tiny", "--samples", 10**30, "--suite", "organism:numbers")

@@ -10,13 +10,15 @@ from typing import get_type_hints
 
 import pytest
 
-from command import oneshot
+from command import oneshot, refused
 from oneshot_rlvr.algorithms import KL_ESTIMATORS
-from oneshot_rlvr.commands import evaluate, plan, pretrain
+from oneshot_rlvr.commands import evaluate, keys, plan, pretrain
 from oneshot_rlvr.commands.planner import DEVICES
 from oneshot_rlvr.commands.registries import REGISTRIES, markdown
 from oneshot_rlvr.config import AlgorithmSection, ModelSection, names
+from oneshot_rlvr.config.resolve import valid_keys
 from oneshot_rlvr.evaluation import PROTOCOLS
+from oneshot_rlvr.grading import REWARDS
 from oneshot_rlvr.organism.pretrain import PRESETS
 from oneshot_rlvr.problems import TEMPLATES
 
@@ -87,6 +89,28 @@ def test_an_upward_import_or_a_cycle_is_found(tmp_path):
 def test_the_tables_of_methods_are_the_registries():
     text = (ROOT / "docs" / "methods.md").read_text()
     assert markdown() in text, "run: python -m oneshot_rlvr.commands.registries, and paste it into docs/methods.md"
+
+
+def test_the_table_of_keys_is_the_configuration():
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    assert keys.markdown() in text, "run: python -m oneshot_rlvr.commands.keys, and paste it into docs/configuration.md"
+    assert [key.name for key in keys.every_key() if len(key.meaning) < 10] == []
+    assert [key.name for key in keys.every_key()] == valid_keys()
+
+
+def test_the_command_lists_keys_models_rewards_and_problems(monkeypatch):
+    monkeypatch.delenv("ONESHOT_DATA", raising=False)
+    code, text, _ = oneshot("config", "run.", "--model", "tiny", "--set", "run.steps=7")
+    assert code == 0
+    assert "run.steps = 7  (--set)" in text
+    assert "run.save_every = 4  (model profile tiny)" in text
+    assert "Did you mean 'run.steps'" in refused("config", "run.stepz")
+    assert all(name in oneshot("models")[1] for name in names("profiles"))
+    assert all(name in oneshot("rewards")[1] for name in REWARDS)
+    listed = oneshot("problems")[1]
+    assert "organism:validation" in listed
+    assert "OlympiadBench" in listed
+    assert str(ROOT) not in listed
 
 
 def test_every_unit_says_what_it_does():

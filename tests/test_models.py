@@ -20,6 +20,8 @@ from transformers import (
 )
 
 from command import oneshot, refused
+from oneshot_rlvr.config import resolve
+from oneshot_rlvr.policy.model import with_own_template
 from oneshot_rlvr.problems import load_problems
 
 
@@ -52,6 +54,18 @@ def qwen_folder(tmp_path, shared_data) -> Path:
     Qwen2ForCausalLM(config).save_pretrained(tmp_path / "qwen")
     tokenizer.save_pretrained(tmp_path / "qwen")
     return tmp_path / "qwen"
+
+
+def test_a_model_with_a_chat_template_is_asked_with_it_unless_told_otherwise(qwen_folder):
+    def template(*settings: str) -> tuple[str, str]:
+        config, sources = with_own_template(*resolve("grpo", str(qwen_folder), settings))
+        return config.model.template, sources["model.template"]
+
+    assert template() == ("boxed", "package default")
+    path = qwen_folder / "chat_template.jinja"
+    path.write_text("{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}")
+    assert template() == ("chat", "the tokenizer's chat template")
+    assert template("model.template=boxed") == ("boxed", "--set")
 
 
 def test_the_real_data_path(tmp_path, shared_data, qwen_folder):

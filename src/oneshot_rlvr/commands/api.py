@@ -16,6 +16,7 @@ from oneshot_rlvr.evaluation.target import Options, evaluate_target
 from oneshot_rlvr.grading import of_function
 from oneshot_rlvr.grading.reward_spec import name_of
 from oneshot_rlvr.grading.rewards import Rewards
+from oneshot_rlvr.policy.model import with_own_template
 from oneshot_rlvr.problems import Problem
 from oneshot_rlvr.problems.loaders import from_rows
 from oneshot_rlvr.reporting import write_report
@@ -58,7 +59,7 @@ def train(
         "data.problems": str(own) if isinstance(own, str | Path) else "given in Python" if own else None,
         "algorithm.reward": named,
     }
-    config, sources = resolve(recipe, str(model), settings or {}, flags)
+    config, sources = with_own_template(*resolve(recipe, str(model), settings or {}, flags))
     chosen = session.only(own, config) if isinstance(own, list) else session.chosen_problems(config)
     run = Run(out or new_folder(recipe, str(model)))
     if not run.started:

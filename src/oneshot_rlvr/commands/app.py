@@ -14,11 +14,12 @@ import typer
 from oneshot_rlvr.commands.demo import demo
 from oneshot_rlvr.commands.evaluate import eval_app
 from oneshot_rlvr.commands.grade import grade
+from oneshot_rlvr.commands.keys import config
 from oneshot_rlvr.commands.plan import plan
 from oneshot_rlvr.commands.pretrain import pretrain
 from oneshot_rlvr.commands.problems import problems
 from oneshot_rlvr.commands.push import push
-from oneshot_rlvr.commands.recipes import methods, recipes
+from oneshot_rlvr.commands.recipes import methods, models, recipes, rewards
 from oneshot_rlvr.commands.report import report
 from oneshot_rlvr.commands.select import select
 from oneshot_rlvr.commands.terminal import ended_well
@@ -27,12 +28,14 @@ from oneshot_rlvr.commands.train import train
 app = typer.Typer(
     help="Train a reasoning model with reinforcement learning on one example, and find out why it works.",
     no_args_is_help=True,
-    add_completion=False,
+    epilog="What there is: oneshot recipes, models, problems, rewards, methods, config.",
     pretty_exceptions_enable=False,
 )
-for function in (demo, train, select, problems, grade, recipes, methods, plan, push, report, pretrain):
+for function in (demo, train, report, select, grade, plan, push, pretrain):
     app.command()(ended_well(function))
 app.add_typer(eval_app, name="eval")
+for function in (recipes, models, problems, rewards, methods, config):
+    app.command(rich_help_panel="What there is")(ended_well(function))
 
 
 @app.callback(invoke_without_command=True)

@@ -1,4 +1,4 @@
-"""`oneshot recipes` and `oneshot methods`: what there is to train with."""
+"""`oneshot recipes`, `methods`, `rewards` and `models`: what there is to train, and to train with."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from oneshot_rlvr.commands.terminal import plain
+from oneshot_rlvr.config import Registry
 
 
 def recipes(
@@ -35,10 +36,38 @@ def methods() -> None:
     from oneshot_rlvr.commands.registries import REGISTRIES
 
     for registry in REGISTRIES:
-        table = Table(title=f"{registry.plural} ({registry.where})", title_justify="left")
-        table.add_column("name", no_wrap=True)
-        table.add_column("options")
-        table.add_column("")
-        for row in registry.table():
-            table.add_row(*(plain(cell) for cell in row))
-        Console().print(table)
+        _print_registry(registry)
+
+
+def rewards() -> None:
+    """List the rewards; a sum of them is one too, and so is your own `module:function`."""
+    from oneshot_rlvr.grading import REWARDS
+
+    _print_registry(REWARDS)
+    print("For example: --reward 'accuracy + 0.5*overlong(cache=500)', or --reward my_rewards:short (examples/).")
+
+
+def models() -> None:
+    """List the models that have a profile; any Hugging Face folder or owner/name is a model too."""
+    from oneshot_rlvr.config.known import MODEL_FOLDERS
+    from oneshot_rlvr.config.resolve import about, names
+
+    table = Table()
+    table.add_column("--model", no_wrap=True)
+    table.add_column("")
+    table.add_column("weights")
+    for name in names("profiles"):
+        where = "in the package" if name in MODEL_FOLDERS else "Hugging Face hub"
+        table.add_row(name, plain(about(name, "profiles")), where)
+    Console().print(table)
+    print("Or a folder, or owner/name on the hub: `oneshot config --model FOLDER` shows what it is run with.")
+
+
+def _print_registry(registry: Registry) -> None:
+    table = Table(title=f"{registry.plural} ({registry.where})", title_justify="left")
+    table.add_column("name", no_wrap=True)
+    table.add_column("options")
+    table.add_column("")
+    for row in registry.table():
+        table.add_row(*(plain(cell) for cell in row))
+    Console().print(table)

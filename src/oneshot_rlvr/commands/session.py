@@ -126,6 +126,7 @@ def resume(
             config = build(flatten(config.model_dump()) | changed, dict.fromkeys(changed, "--resume"))
             check_loggers(config.run.loggers)
             run.write_config(config, sources | dict.fromkeys(changed, "--resume"))
+        run.drop_trainer_states(config.run.keep_trainer_states)  # a kill may have come between saving and dropping
         trainer = prepare(config, run, run.problems, reward=reward)
         train(trainer, _validator(config), on_step)
 

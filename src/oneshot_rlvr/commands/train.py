@@ -37,6 +37,7 @@ def train(
     from oneshot_rlvr.commands.progress import Reporter
     from oneshot_rlvr.config import resolve
     from oneshot_rlvr.config.resolve import overrides
+    from oneshot_rlvr.policy.model import with_own_template
     from oneshot_rlvr.runs import Run
 
     if resume is not None:
@@ -54,7 +55,7 @@ def train(
         source = "command line" if mine else problems
         flags = {"data.problems": source, "algorithm.reward": reward, "run.steps": steps, "run.seed": seed}
         recipe, model = recipe or "grpo", model or "organism"
-        config, sources = resolve(recipe, model, settings or [], flags)
+        config, sources = with_own_template(*resolve(recipe, model, settings or [], flags))
         chosen = mine or session.chosen_problems(config)
         run = Run(out or new_folder(recipe, model))
         plural = "s" if len(chosen) > 1 else ""
@@ -81,6 +82,8 @@ def _resumed(folder: Path, steps: int | None, loggers: object, quiet: bool) -> R
         raise OneshotError("no run in this folder", where=folder, fix=beside(folder))
     total = steps or run.config.run.steps
     if run.steps() and run.steps()[-1] >= total:
+        with run.locked():  # what a kill at the very end left undone
+            run.drop_trainer_states(run.config.run.keep_trainer_states)
         print(f"{folder} is finished: {run.steps()[-1]} steps. --steps takes it further.")
         return run
     with Reporter(quiet).task(f"Training {folder}", total) as task:

@@ -34,14 +34,14 @@ def _folder(kind: Kind) -> Any:
     return resources.files("oneshot_rlvr.config") / kind
 
 
-def recipe_text(name: str) -> str:
-    """The YAML of a shipped recipe."""
-    return (_folder("recipes") / f"{name}.yaml").read_text(encoding="utf-8")
+def recipe_text(name: str, kind: Kind = "recipes") -> str:
+    """The YAML of a shipped recipe or profile."""
+    return (_folder(kind) / f"{name}.yaml").read_text(encoding="utf-8")
 
 
-def about(name: str) -> str:
-    """What a shipped recipe is: the comment that it begins with."""
-    lines = recipe_text(name).splitlines()
+def about(name: str, kind: Kind = "recipes") -> str:
+    """What a shipped recipe or profile is: the comment that it begins with."""
+    lines = recipe_text(name, kind).splitlines()
     return " ".join(line[1:].strip() for line in lines[: next(i for i, line in enumerate(lines) if line[:1] != "#")])
 
 

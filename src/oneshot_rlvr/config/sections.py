@@ -34,7 +34,7 @@ class ModelSection(Section):
     autocast: Literal["bfloat16"] | None = Field(
         default=None, description="matrix products in this dtype over float32 weights"
     )
-    gradient_checkpointing: bool = False
+    gradient_checkpointing: bool = Field(default=False, description="recompute activations backwards: less memory")
     lora_rank: int = Field(
         default=0, ge=0, le=65_536, description="train low-rank adapters (extra `lora`); 0 trains all weights"
     )
@@ -56,11 +56,11 @@ class DataSection(Section):
 class SamplingSection(Section):
     """How rollouts are sampled in training."""
 
-    temperature: float = Field(default=0.6, ge=0.01, le=100)
-    top_p: float = Field(default=1.0, ge=1e-6, le=1)
+    temperature: float = Field(default=0.6, ge=0.01, le=100, description="of the softmax that is sampled and trained")
+    top_p: float = Field(default=1.0, ge=1e-6, le=1, description="1 in training; an evaluation may have less")
     top_k: int = Field(default=0, ge=0, le=10_000_000, description="0 keeps the whole vocabulary")
-    max_prompt_tokens: int = Field(default=1024, ge=1, le=10_000_000)
-    max_new_tokens: int = Field(default=3072, ge=1, le=10_000_000)
+    max_prompt_tokens: int = Field(default=1024, ge=1, le=10_000_000, description="a longer prompt is refused")
+    max_new_tokens: int = Field(default=3072, ge=1, le=10_000_000, description="of a response; then it is truncated")
     stop_at_turn_end: bool = Field(
         default=True,
         description="the template's end of turn ends a response in training; in evaluation it always does",
@@ -139,12 +139,16 @@ class OptimizerSection(Section):
     """AdamW and its schedule."""
 
     learning_rate: float = Field(default=1e-6, ge=0, le=1000, description="0 changes nothing: a no-op control")
-    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.999)
-    eps: float = Field(default=1e-8, ge=1e-30, le=1)
-    weight_decay: float = Field(default=0.01, ge=0, le=1000)
-    max_grad_norm: float = Field(default=1.0, ge=1e-12, le=1e12)
-    schedule: Literal["constant", "cosine"] = "constant"
-    warmup_steps: int = Field(default=0, ge=0, le=100_000_000)
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = Field(
+        default=(0.9, 0.999), description="of AdamW's moving averages"
+    )
+    eps: float = Field(default=1e-8, ge=1e-30, le=1, description="AdamW's epsilon")
+    weight_decay: float = Field(default=0.01, ge=0, le=1000, description="decoupled, as AdamW has it")
+    max_grad_norm: float = Field(default=1.0, ge=1e-12, le=1e12, description="a longer gradient is scaled to this norm")
+    schedule: Literal["constant", "cosine"] = Field(
+        default="constant", description="of the learning rate, after warmup"
+    )
+    warmup_steps: int = Field(default=0, ge=0, le=100_000_000, description="steps from 0 to the highest learning rate")
     min_ratio: float = Field(default=0.0, ge=0, le=1, description="lowest learning rate, as a fraction of the highest")
     cycles: float = Field(
         default=0.5, ge=1e-6, le=1e6, description="cosine waves; 0.5 falls once from highest to lowest"
@@ -168,14 +172,14 @@ class SpeedSection(Section):
 class RunSection(Section):
     """How long a run is, and what it leaves behind."""
 
-    steps: int = Field(default=2000, ge=1, le=100_000_000)
-    seed: int = Field(default=0, ge=0, lt=2**63)
+    steps: int = Field(default=2000, ge=1, le=100_000_000, description="of training; `--resume --steps` goes further")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="of everything random")
     save_every: int = Field(default=20, ge=1, le=100_000_000, description="steps between checkpoints")
     validate_every: int = Field(
         default=20, ge=0, le=100_000_000, description="steps between validations; 0 never validates"
     )
     validation: str | None = Field(default=None, description="problems that choose the best checkpoint; null for none")
-    validation_samples: int = Field(default=4, ge=1, le=100_000)
+    validation_samples: int = Field(default=4, ge=1, le=100_000, description="responses to each validation problem")
     keep_trainer_states: int = Field(
         default=2, ge=1, le=1_000_000, description="newest checkpoints that keep what resuming needs"
     )
@@ -187,7 +191,7 @@ class RunSection(Section):
 class Config(Section):
     """Everything a training run depends on."""
 
-    recipe: str = "grpo"
+    recipe: str = Field(default="grpo", description="the recipe's name; it is told, not read")
     model: ModelSection = ModelSection()
     data: DataSection = DataSection()
     sampling: SamplingSection = SamplingSection()

@@ -11,6 +11,7 @@ from oneshot_rlvr.rollout import SamplingParams
 
 PAPER_SUITES = ("math500", "aime24", "amc23", "minerva_math", "olympiadbench", "aime25")
 SMALL_SUITES = ("aime24", "aime25", "amc23")  # sampled more often
+MOST = {"samples": 100_000, "max_new_tokens": 10_000_000, "temperature": 100}
 OPENSEEK_SUITES = ("minerva_math", "gsm8k", "amc23", "olympiadbench", "math500", "aime24")
 
 
@@ -77,8 +78,12 @@ class Protocol:
         """This protocol with a user's changes of it, of its sampling, and of the problems asked; None changes nothing.
 
         Raises:
-            OneshotError: more samples of a greedy protocol.
+            OneshotError: more samples of a greedy protocol, or a number beyond anybody's evaluation.
         """
+        for option, most in MOST.items():
+            given = changes.get(option) or sampling.get(option) or 0
+            if given > most:
+                raise OneshotError(f"{option}={given:.3g} is too much", where="evaluation", fix=f"At most {most:,}.")
         changes, sampling = ({k: v for k, v in table.items() if v is not None} for table in (changes, sampling))
         names = tuple(f"{k}={v}" for k, v in (changes | sampling | ({"limit": limit} if limit else {})).items())
         if sampling.get("samples", 1) > 1 and "temperature" not in sampling and self.sampling.temperature == 0:

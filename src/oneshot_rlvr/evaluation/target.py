@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from oneshot_rlvr.config import Config, resolve
-from oneshot_rlvr.config.known import model_folder
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.evaluation.checkpoints import Checkpoint, checkpoints_of, counting
 from oneshot_rlvr.evaluation.evaluate import Evaluator
@@ -18,7 +17,7 @@ from oneshot_rlvr.evaluation.sweep import evaluate_checkpoints, write_examples
 from oneshot_rlvr.files import verify_folder
 from oneshot_rlvr.grading.features import REFLECTION_WORDS
 from oneshot_rlvr.grading.modes import get_mode
-from oneshot_rlvr.policy.model import load_tokenizer
+from oneshot_rlvr.policy.model import has_chat_template, with_own_template
 from oneshot_rlvr.problems import Problem, default_suites, find_problems, get_template, suites_of
 from oneshot_rlvr.problems.benchmarks import BENCHMARKS
 from oneshot_rlvr.runs import BASE, EvaluationFolder, Run, Scores, step_of
@@ -97,13 +96,7 @@ def _base_under_templates(base: Checkpoint, evaluator: Evaluator) -> list[Checkp
     if base.step or base.name != BASE:
         return []
     wanted = [name for name in evaluator.protocol.base_templates if name != evaluator.template.name]
-    return [base.asked_with(name) for name in wanted if name != "chat" or _has_chat_template(base)]
-
-
-def _has_chat_template(checkpoint: Checkpoint) -> bool:
-    section = checkpoint.section
-    tokenizer = load_tokenizer(model_folder(section.path), section.trust_remote_code)
-    return getattr(tokenizer, "chat_template", None) is not None
+    return [base.asked_with(name) for name in wanted if name != "chat" or has_chat_template(base.section)]
 
 
 def named_suites(names: Sequence[str], limit: int | None) -> dict[str, list[Problem]]:
@@ -149,4 +142,4 @@ def _config_of_model(target: str, settings: Sequence[str]) -> Config:
         verify_folder(path, "Evaluate another checkpoint.")
         config = run.config
         return config.model_copy(update={"model": config.model.model_copy(update={"path": str(path)})})
-    return resolve("grpo", target, settings)[0]
+    return with_own_template(*resolve("grpo", target, settings))[0]

@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from oneshot_rlvr.config import ModelSection
+from oneshot_rlvr.config import Config, ModelSection
 from oneshot_rlvr.config.known import model_folder
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.policy.lora import merged_state
@@ -58,6 +58,26 @@ class Policy:
         if self.code_folder is not None:
             for path in self.code_folder.glob("*.py"):
                 shutil.copyfile(path, folder / path.name)
+
+
+def has_chat_template(section: ModelSection) -> bool:
+    """Whether the model's tokenizer brings a chat template.
+
+    Raises:
+        OneshotError: no such model, or its tokenizer cannot be loaded.
+    """
+    source = model_folder(section.path)
+    _refuse_unasked_code(source, section.trust_remote_code)
+    tokenizer = load_tokenizer(source, section.trust_remote_code)
+    return getattr(tokenizer, "chat_template", None) is not None
+
+
+def with_own_template(config: Config, sources: dict[str, str]) -> tuple[Config, dict[str, str]]:
+    """A configuration whose template nobody chose, with the tokenizer's chat template if it brings one."""
+    if sources["model.template"] != "package default" or not has_chat_template(config.model):
+        return config, sources
+    model = config.model.model_copy(update={"template": "chat"})
+    return config.model_copy(update={"model": model}), {**sources, "model.template": "the tokenizer's chat template"}
 
 
 def save_pretrained(model: PreTrainedModel, tokenizer: Any, folder: Path) -> None:

@@ -112,6 +112,8 @@ class EvaluationFolder:
             OneshotError: a damaged file, or a missing one.
         """
         found = self._scores()
+        if found and not self.protocol():
+            raise OneshotError("protocol.json is missing", where=self.path, fix="Run `oneshot eval` again.")
         if missing := sorted(set(self.index()) - set(found.labelled())):
             raise OneshotError(
                 f"the scores of {', '.join(missing)} are missing", where=self.path, fix="Run `oneshot eval` again."
