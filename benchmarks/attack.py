@@ -266,7 +266,7 @@ def scenarios(home: Path) -> list[Scenario]:
             return ["train", "--resume", "it", "--quiet"]
         return ["train", "grpo", "--steps", "5", "--out", "it", *TINY, *MINE]
 
-    pretrain = ["pretrain", "--preset", "tiny", "--steps", "30", "--out", "it", "--quiet"]
+    pretrain = ["pretrain", "--preset", "tiny", "--steps", "12", "--out", "it", "--quiet"]
     demo = ["demo", "--model", "tiny", "--out", "it", "--set", "run.steps=2", "--quiet"]
     return [
         Scenario("train", train, 80),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -9,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from oneshot_rlvr.commands.session import chosen_problems, start
 from oneshot_rlvr.config import resolve
@@ -20,6 +23,7 @@ from oneshot_rlvr.files import read_json
 from oneshot_rlvr.reporting import write_report
 from oneshot_rlvr.reporting.collect import RunData, collect, grouped
 from oneshot_rlvr.reporting.findings import SEPARATOR
+from oneshot_rlvr.reporting.mathematics import answer, with_mathematics
 from oneshot_rlvr.reporting.page import inert_json
 from oneshot_rlvr.reporting.tables import papers, results
 from oneshot_rlvr.runs import Run
@@ -93,7 +97,7 @@ def test_the_page_shows_hostile_text_as_text_and_fetches_nothing(evaluated, tmp_
     page = write_report([run.path], tmp_path / "report.html").read_text()
     assert hostile not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
-    assert page.count("<script") == 3
+    assert page.count("<script") == 4
     own = page.split("<script>")[0] + page.rsplit("<script>", 1)[1]
     assert "http://" not in own
     assert "https://" not in own
@@ -248,3 +252,42 @@ def test_the_papers_rows_stand_beside_runs_on_its_benchmarks(evaluated, tmp_path
     assert "MATH500" in table
     assert "one example, pi_13" in table
     assert "other benchmarks" not in table
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (r"so $\frac{1}{2}$ of it", "<mfrac>"),
+        (r"\(x^2\) and \[y_1\]", "<msup>"),
+        ("5 < 6 & 7", "5 &lt; 6 &amp; 7"),
+        (r"$\text{<img src=x onerror=1>}$", "&lt;img src=x"),
+        (r"$\text{<b>bold</b>}$", "&lt;b&gt;bold"),
+        (r"$\href{javascript:alert(1)}{x}$", r"$\href{javascript:alert(1)}{x}$"),
+        (r"$\style{position:fixed}{x}$", r"$\style{position:fixed}{x}$"),
+        (r"$\left( a$", r"$\left( a$"),
+        ("$" + "{" * 100 + "$", "{" * 100),
+        ("costs $5 and $6", "costs"),
+    ],
+)
+def test_formulas_are_mathml_and_nothing_else_is_markup(text, shown):
+    found = str(with_mathematics(text))
+    assert shown in found
+    assert not re.search(r"<(?!/?(?:span|math|m\w+)[ >/])|href=|style=|<img|<script", found)
+
+
+@given(st.text(alphabet="$\\(){}<>&;\"'=ab textimghrefscript\n", max_size=80))
+def test_no_text_becomes_markup(text):
+    for found in (str(with_mathematics(text)), str(answer(text))):
+        assert not re.search(r"<(?!/?(?:span|math|m\w+)[ >/])", found)
+
+
+def test_the_page_has_contents_views_exports_and_folded_texts(evaluated, tmp_path):
+    page = write_report([evaluated.path], tmp_path / "report.html").read_text()
+    assert 'id="contents"' in page
+    assert all(f'data-view="{view}"' in page for view in ("x", "smooth", "scale"))
+    assert all(name in page for name in ("Plotly.downloadImage", "text/csv", "Throughput", "Peak memory"))
+    assert '<details class="card example"' in page
+    tokens = json.loads(re.search(r'id="tokens">(.*?)</script>', page)[1])  # pyright: ignore[reportOptionalSubscript]
+    steps, sums = next(iter(tokens.values()))
+    assert len(steps) == len(sums) == len(evaluated.metrics())
+    assert sums == sorted(sums)

@@ -26,6 +26,10 @@ DYNAMICS = (
     ("policy/kl", "KL from the base (nats a token)"),
     ("policy/grad_norm", "Gradient norm"),
     ("response/truncated_fraction", "Truncated fraction"),
+    ("tokens/per_second", "Throughput (response tokens a second)"),
+    ("time/sample_s", "Sampling (seconds a step)"),
+    ("time/update_s", "Update (seconds a step)"),
+    ("memory/peak_gib", "Peak memory (GiB)"),
 )
 SHAPES = (
     ("length", "Response length (tokens)"),
@@ -89,6 +93,18 @@ def _group_traces(
         shown = {"width": 2, "dash": dash, **line}
         traces.append(_line(steps, [factor * value for value in means], group.name, role, line=shown))
     return traces
+
+
+def tokens_by_step(group: Group) -> list[list[float]]:
+    """Steps, and the response tokens (in thousands) that the group's first run had sampled by each."""
+    steps, lengths = group.runs[0].curve("response/length_mean")
+    values = group.runs[0].configuration["batch"]
+    rollouts = values["groups_per_step"] * values["group_size"]
+    total, sums = 0.0, []
+    for length in lengths:
+        total += length * rollouts / 1000
+        sums.append(round(total, 3))
+    return [[float(step) for step in steps], sums]
 
 
 def accuracy_curves(groups: Sequence[Group], suite: str) -> Figure:

@@ -17,6 +17,7 @@ from oneshot_rlvr.problems.benchmarks import title_of
 from oneshot_rlvr.reporting import figures as draw
 from oneshot_rlvr.reporting.collect import RunData, collect, grouped
 from oneshot_rlvr.reporting.findings import write_findings
+from oneshot_rlvr.reporting.mathematics import answer, with_mathematics
 from oneshot_rlvr.reporting.tables import headings, kind_of, left_out, papers, results
 from oneshot_rlvr.sealing import read_record
 
@@ -58,6 +59,7 @@ def write_report(
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("oneshot_rlvr.reporting", "."), autoescape=True, undefined=jinja2.StrictUndefined
     )
+    environment.filters |= {"mathematics": with_mathematics, "answer": answer}
     html = environment.get_template("page.html.j2").render(
         title=title,
         runs=runs,
@@ -76,6 +78,7 @@ def write_report(
         small={name: [title for title, _ in found] for name, found in small.items()},
         shown=[(run, flatten(run.configuration).items()) for run in runs[:CONFIGURATIONS]],
         figures=inert_json(figures),
+        tokens=inert_json({draw.as_text(group.name): draw.tokens_by_step(group) for group in groups}),
         plotly=Markup(plotly.offline.get_plotlyjs().replace("</script", "<\\/script")),
         flatten=lambda values: flatten(values).items(),
         title_of=title_of,

@@ -32,7 +32,7 @@ from oneshot_rlvr.sealing import (
 )
 
 Row = dict[str, Any]
-AGAIN = "Start the run again."
+AGAIN = "Is it a run folder of `oneshot train`? A damaged one has to start again."
 
 
 class Run:
