@@ -1,6 +1,6 @@
 """A fault-injection campaign: kills, damaged files, absurd settings and inputs.
 
-    python benchmarks/attack.py --json results/attack.json            # about 15 minutes on two cores
+    python benchmarks/attack.py --json results/attack.json            # ten to twenty minutes on two cores
 
 - **Kills**: SIGKILL of training, resuming, evaluation, regrading, pretraining, the demo and the report, at a random
   file operation or a random time, up to twice in a row; then the command is given again, and what it leaves is
@@ -21,9 +21,8 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
-import signal
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -34,109 +33,19 @@ from typing import Any
 
 import zstandard
 
-from oneshot_rlvr.commands import demo_stages
+from forked import LIMIT, Ended, command
+from oneshot_rlvr.commands import demo_stages, organism_card
 from oneshot_rlvr.config import Config, flatten
 from oneshot_rlvr.files import read_rows, write_rows
+from oneshot_rlvr.problems import find_problems
 from oneshot_rlvr.runs import Run
 from oneshot_rlvr.runs.environment import commit
 from oneshot_rlvr.sealing import KEY
 
-LIMIT = 30.0  # seconds
-OPERATIONS = ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree", "shutil.copyfile")
 MEASURED = ("time/", "memory/", "tokens/per_second", KEY)
 FEW = ["--suite", "organism:numbers", "--limit", "4", "--samples", "2", "--max-new-tokens", "8", "--quiet"]
 TINY = ["--model", "tiny", "--set", "run.save_every=2", "--quiet"]
 MINE = ["--question", "What is 3 + 4?", "--answer", "7"]  # a plain number: no grading worker needs to start
-
-
-@dataclass
-class Ended:
-    """How a command ended: its exit code (None when it was killed), what it said, and how long it took."""
-
-    code: int | None
-    said: str
-    seconds: float
-    operations: int = 0
-    orphans: int = 0
-
-
-def command(arguments: list[str], cwd: Path, operation: int = 0, after: float = 0.0) -> Ended:
-    """One command in a forked process, killed before its n-th file operation or after so many seconds."""
-    said, count = cwd / ".said", cwd / ".count"
-    count.write_text("0")
-    started = time.monotonic()
-    pid = os.fork()
-    if pid == 0:
-        _run(arguments, cwd, said, count, operation)
-    status, limit = None, min(after or LIMIT, LIMIT)
-    while status is None:
-        found, code = os.waitpid(pid, os.WNOHANG)
-        if found:
-            status = code
-        elif time.monotonic() - started > limit:
-            os.kill(pid, signal.SIGKILL)
-            status = os.waitpid(pid, 0)[1]
-        else:
-            time.sleep(0.002)
-    seconds = time.monotonic() - started
-    orphans = _orphans(pid)
-    text = said.read_text(errors="replace")
-    ended = os.WEXITSTATUS(status) if os.WIFEXITED(status) else None
-    result = Ended(ended, text, seconds, int(count.read_text() or 0), orphans)
-    for path in (said, count):
-        path.unlink()
-    return result
-
-
-def _run(arguments: list[str], cwd: Path, said: Path, count: Path, operation: int) -> None:
-    """The forked side; never returns."""
-    os.setsid()
-    os.chdir(cwd)
-    with said.open("wb", buffering=0) as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    done = 0
-
-    def hook(event: str, args: tuple[Any, ...]) -> None:
-        nonlocal done
-        written = event == "open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-        if written or event in OPERATIONS:
-            done += 1
-            if done == operation:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(hook)
-    code = 1
-    try:
-        from oneshot_rlvr.commands.app import app
-
-        sys.argv = ["oneshot", *arguments]
-        app()
-        code = 0
-    except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else 1
-    except BaseException:
-        import traceback
-
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        count.write_text(str(done))
-        os._exit(code)
-
-
-def _orphans(group: int) -> int:
-    """Whether processes of a dead command's group still live after a few seconds; they are killed then."""
-    deadline = time.monotonic() + 8
-    while time.monotonic() < deadline:
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return 0
-        time.sleep(0.01)
-    os.killpg(group, signal.SIGKILL)
-    return 1
 
 
 # What a folder holds
@@ -159,6 +68,10 @@ def _content(path: Path) -> bytes:
             return json.dumps(kept).encode()
         if path.suffix == ".zst":
             return zstandard.decompress(path.read_bytes())
+        if path.name == "pretraining.json":
+            return json.dumps(json.loads(path.read_text()) | {"seconds": 0}).encode()
+        if path.name in ("README.md", "manifest.json"):  # they hold those seconds, and a checksum of them
+            return re.sub(rb"seconds \| .*|\"(?:pretraining.json|README.md)\".*", b"", path.read_bytes())
     except (ValueError, AttributeError, zstandard.ZstdError):  # damaged, by this program
         pass
     return path.read_bytes()
@@ -266,7 +179,7 @@ def scenarios(home: Path) -> list[Scenario]:
             return ["train", "--resume", "it", "--quiet"]
         return ["train", "grpo", "--steps", "5", "--out", "it", *TINY, *MINE]
 
-    pretrain = ["pretrain", "--preset", "tiny", "--steps", "12", "--out", "it", "--quiet"]
+    pretrain = ["pretrain", "--preset", "tiny", "--steps", "6", "--out", "it", "--quiet"]
     demo = ["demo", "--model", "tiny", "--out", "it", "--set", "run.steps=2", "--quiet"]
     return [
         Scenario("train", train, 80),
@@ -452,13 +365,50 @@ GARBAGE = [
 def preload() -> None:
     """Import everything before the first fork."""
     import oneshot_rlvr.commands.app
-    import oneshot_rlvr.commands.organism_card
     import oneshot_rlvr.commands.session
     import oneshot_rlvr.evaluation.sweep
     import oneshot_rlvr.organism.pretrain
     import oneshot_rlvr.reporting  # noqa: F401
 
     demo_stages.SUITE_PROBLEMS = 2
+    organism_card.card_sets = lambda: {"numbers": find_problems("organism:numbers")}  # a short card
+
+
+def inputs_and_faults(home: Path, work: Path, scale: float, rng: random.Random) -> Table:
+    """The half of the campaign that damages what commands read."""
+    table = Table()
+    settings_and_inputs(round(500 * scale), work, rng, table)
+    faults(round(1000 * scale), home, work, rng, table)
+    return table
+
+
+def all_kills(home: Path, work: Path, scale: float, rng: random.Random) -> Table:
+    """The half that kills them."""
+    table = Table()
+    for scenario in scenarios(home):
+        scenario.kills = max(1, round(scenario.kills * scale))
+        kills(scenario, work, rng, table)
+    return table
+
+
+def in_a_process(half: Callable[..., Table], *arguments: Any) -> Callable[[], Table]:
+    """Start one half in a process of its own; the result waits for it."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        found = half(*arguments)
+        with os.fdopen(writing, "w") as file:
+            json.dump({"counts": found.counts, "examples": found.examples}, file)
+        os._exit(0)
+    os.close(writing)
+
+    def result() -> Table:
+        with os.fdopen(reading) as file:
+            found = json.load(file)
+        os.waitpid(pid, 0)
+        return Table({group: Counter(counts) for group, counts in found["counts"].items()}, found["examples"])
+
+    return result
 
 
 def main() -> None:
@@ -466,27 +416,23 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of kills, faults and cases")
-    parser.add_argument("--only", choices=["kills", "faults", "settings"])
     args = parser.parse_args()
     preload()
-    started, table, rng = time.monotonic(), Table(), random.Random(args.seed)
+    started, tables = time.monotonic(), []
     with tempfile.TemporaryDirectory() as folder:
-        home, work = Path(folder) / "home", Path(folder) / "work"
-        home.mkdir()
-        every = scenarios(home)
-        if args.only in (None, "settings"):
-            settings_and_inputs(round(500 * args.scale), work, rng, table)
-        if args.only in (None, "faults"):
-            faults(round(1000 * args.scale), home, work, rng, table)
-        for scenario in every if args.only in (None, "kills") else ():
-            scenario.kills = max(1, round(scenario.kills * args.scale))
-            kills(scenario, work, rng, table)
+        for number, half in enumerate((inputs_and_faults, all_kills)):
+            home, work = Path(folder) / f"home{number}", Path(folder) / f"work{number}"
+            home.mkdir()
+            if half is inputs_and_faults:
+                scenarios(home)
+            tables.append(in_a_process(half, home, work, args.scale, random.Random(args.seed + number)))
+        found = [table() for table in tables]
     result = {
         "benchmark": "attack",
         "seed": args.seed,
         "minutes": round((time.monotonic() - started) / 60, 1),
-        "table": {group: dict(sorted(counts.items())) for group, counts in table.counts.items()},
-        "wrong": table.examples,
+        "table": {group: dict(sorted(counts.items())) for table in found for group, counts in table.counts.items()},
+        "wrong": [example for table in found for example in table.examples],
         "commit": commit(),
     }
     print(json.dumps(result["table"], indent=1))
