@@ -188,8 +188,8 @@ def scenarios(home: Path) -> list[Scenario]:
         Scenario("eval, two workers", lambda _: ["eval", "it", "--workers", "2", *FEW], 6, trained),
         Scenario("regrade", lambda _: ["eval", "regrade", "it", "--mode", "released"], 40, evaluated),
         Scenario("report", lambda _: ["report", "it"], 40, evaluated),
-        Scenario("pretrain", lambda _: pretrain, 24),
-        Scenario("demo", lambda _: demo, 16),
+        Scenario("pretrain", lambda _: pretrain, 12),
+        Scenario("demo", lambda _: demo, 8),
     ]
 
 
