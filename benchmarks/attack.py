@@ -128,17 +128,17 @@ def begin(scenario: Scenario, work: Path) -> None:
         shutil.copytree(scenario.base, work)
 
 
-def finished(scenario: Scenario, work: Path) -> tuple[Ended, dict[str, str]]:
-    ended = command(scenario.arguments(work), work)
+def finished(scenario: Scenario, work: Path, limit: float = LIMIT) -> tuple[Ended, dict[str, str]]:
+    ended = command(scenario.arguments(work), work, limit=limit)
     return ended, snapshot(work)
 
 
 def kills(scenario: Scenario, work: Path, rng: random.Random, table: Table) -> None:
     """Kill, perhaps kill again, finish, compare; until the scenario's kills are spent."""
     begin(scenario, work)
-    first, reference = finished(scenario, work)
+    first, reference = finished(scenario, work, 4 * LIMIT)
     begin(scenario, work)
-    again, second = finished(scenario, work)
+    again, second = finished(scenario, work, 4 * LIMIT)
     assert first.code == again.code == 0, (scenario.name, first.said[-2000:])
     varies = {name for name in reference if reference[name] != second.get(name)}  # times, on their own
     spent = 0

@@ -25,7 +25,7 @@ class Ended:
     orphans: int = 0
 
 
-def command(arguments: list[str], cwd: Path, operation: int = 0, after: float = 0.0) -> Ended:
+def command(arguments: list[str], cwd: Path, operation: int = 0, after: float = 0.0, limit: float = LIMIT) -> Ended:
     """One command in a forked process, killed before its n-th file operation or after so many seconds."""
     said, count = cwd / ".said", cwd / ".count"
     count.write_text("0")
@@ -33,7 +33,7 @@ def command(arguments: list[str], cwd: Path, operation: int = 0, after: float = 
     pid = os.fork()
     if pid == 0:
         _run(arguments, cwd, said, count, operation)
-    status, limit = None, min(after or LIMIT, LIMIT)
+    status, limit = None, min(after or limit, limit)
     while status is None:
         found, code = os.waitpid(pid, os.WNOHANG)
         if found:

@@ -24,6 +24,9 @@ from oneshot_rlvr.policy.model import Policy
 from oneshot_rlvr.policy.support import shared_prefix_problem
 
 torch.set_num_threads(1)
+os.cpu_count = lambda: 1  # pytest runs two processes on two cores: what a test starts for itself takes one
+if hasattr(os, "sched_getaffinity"):
+    os.sched_getaffinity = lambda _: {0}
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 COMMON: dict[str, Any] = {"vocab_size": 96, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}

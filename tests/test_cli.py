@@ -15,7 +15,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from command import oneshot, refused
+from oneshot_rlvr.commands import organism_card
 from oneshot_rlvr.config.known import model_folder
+from oneshot_rlvr.sealing import read_record
 
 FAST = ["--model", "tiny", "--set", "run.save_every=1"]
 
@@ -34,7 +36,7 @@ def test_my_own_problem_resume_eval_and_report(tmp_path):
     code, text, _ = oneshot("eval", out, "--suite", "organism:numbers", "--limit", 4, "--samples", 2)
     assert code == 0
     assert "base" in text
-    scores = json.loads((out / "eval" / "scores.json").read_text())
+    scores = read_record(out / "eval" / "scores.json")
     assert list(scores) == ["base", "step_000001", "step_000002", "step_000003"]
     assert oneshot("report", out)[0] == 0
     assert "3 + 4 + 5" in (out / "report.html").read_text()
@@ -276,7 +278,9 @@ def test_the_demo_writes_its_summary_resumes_and_refuses_another_seed(tmp_path, 
     assert "another seed" in refused("demo", *quick, "--seed", 1)
 
 
-def test_pretraining_gives_a_model_with_a_card(tmp_path):
+def test_pretraining_gives_a_model_with_a_card(tmp_path, monkeypatch):
+    few = organism_card.card_sets()
+    monkeypatch.setattr(organism_card, "card_sets", lambda: {name: few[name] for name in ("numbers", "hints given")})
     assert oneshot("pretrain", "--preset", "tiny", "--steps", 3, "--out", tmp_path / "new")[0] == 0
     assert "oneshot pretrain --preset tiny --seed 0 --steps 3" in (tmp_path / "new" / "README.md").read_text()
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "new").config.model_type == "qwen2"

@@ -134,7 +134,8 @@ def test_an_interrupted_evaluation_samples_nothing_twice(run, tmp_path, monkeypa
     assert done.items() <= transcripts(tmp_path / "cut").items()
 
 
-@pytest.mark.parametrize("workers", [pytest.param("1", marks=pytest.mark.slow), "2"])
+@pytest.mark.slow  # `benchmarks/attack.py` does it at 66 points
+@pytest.mark.parametrize("workers", ["1", "2"])
 def test_killed_at_a_random_point_it_goes_on_to_identical_scores(run, tmp_path, workers):
     """SIGKILL of the whole command, workers too, at three random times, against an uninterrupted evaluation."""
     suites = [part for name in ("numbers", "hard") for part in ("--suite", f"organism:{name}")]
