@@ -25,6 +25,7 @@ import re
 import shutil
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -396,10 +397,14 @@ def in_a_process(half: Callable[..., Table], *arguments: Any) -> Callable[[], Ta
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
-        found = half(*arguments)
-        with os.fdopen(writing, "w") as file:
-            json.dump({"counts": found.counts, "examples": found.examples}, file)
-        os._exit(0)
+        try:
+            found = half(*arguments)
+            with os.fdopen(writing, "w") as file:
+                json.dump({"counts": found.counts, "examples": found.examples}, file)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(0)  # nothing of the parent's is tidied away
     os.close(writing)
 
     def result() -> Table:

@@ -28,6 +28,7 @@ class Ended:
 def command(arguments: list[str], cwd: Path, operation: int = 0, after: float = 0.0, limit: float = LIMIT) -> Ended:
     """One command in a forked process, killed before its n-th file operation or after so many seconds."""
     said, count = cwd / ".said", cwd / ".count"
+    said.write_text("")
     count.write_text("0")
     started = time.monotonic()
     pid = os.fork()

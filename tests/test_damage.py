@@ -93,6 +93,7 @@ def test_an_edited_value_is_refused(evaluated, tmp_path, command, file, place, v
         ("eval regrade", "eval/index.json", ("base", "template"), "boxed"),
         ("eval regrade", "eval/protocol.json", ("protocol", "sampling", "temperature"), 0.7),
         ("eval regrade", "eval/suites/*.jsonl", (0, "answer"), "1"),
+        ("eval regrade", "eval/suites/*.jsonl", (0, "level"), "9"),
         ("report", "eval/summary.json", ("gain",), 12.5),
         ("report", "eval/scores.json", ("base", "average", "avg@2"), 99.0),
         ("report", "eval/baselines.json", ("base@chat", "average", "avg@2"), 99.0),

@@ -123,6 +123,12 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def checksum_of(text: str) -> str:
+    """The `checksum` that a file with this text has."""
+    data = text.encode()
+    return f"{len(data)}:{zlib.crc32(data):08x}"
+
+
 def checksum(path: Path) -> str:
     """Size and CRC-32 of a file."""
     total, size = 0, 0

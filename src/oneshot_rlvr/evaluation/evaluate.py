@@ -16,10 +16,11 @@ from oneshot_rlvr.config import Config
 from oneshot_rlvr.evaluation.protocols import Protocol, Sampling
 from oneshot_rlvr.evaluation.sampling import refuse_too_long, sample_problems
 from oneshot_rlvr.evaluation.scoring import average_score, grade_rows, rates_of, score_rows
+from oneshot_rlvr.files import checksum_of
 from oneshot_rlvr.grading import Grader
 from oneshot_rlvr.grading.features import REFLECTION_WORDS, mean
 from oneshot_rlvr.policy import Policy
-from oneshot_rlvr.problems import Problem, Template, encode_prompt, get_template
+from oneshot_rlvr.problems import Problem, Template, encode_prompt, get_template, to_jsonl
 from oneshot_rlvr.rollout import Sampler, make_sampler
 from oneshot_rlvr.rollout.randomness import fold
 from oneshot_rlvr.runs import EvaluationFolder, ModelScores
@@ -152,6 +153,7 @@ class Evaluator:
             "protocol": protocol,
             "template": self.template.name,
             "suites": suites,
+            "files": {name: checksum_of(to_jsonl(problems)) for name, problems in self.suites.items()},
             "reflection_words": list(self.words),
             **{name: stop for name, stop in stops.items() if stop},
         }

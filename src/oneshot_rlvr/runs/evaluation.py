@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from oneshot_rlvr.errors import OneshotError
-from oneshot_rlvr.files import locked, sweep, write_atomically
+from oneshot_rlvr.files import checksum, locked, sweep, write_atomically
 from oneshot_rlvr.problems import Problem, load_problems, to_jsonl
 from oneshot_rlvr.runs.scores import Scores
 from oneshot_rlvr.runs.shapes import ASKED, EXAMPLES, INDEX, SUMMARY, TRANSCRIPT, checked
@@ -65,8 +65,17 @@ class EvaluationFolder:
         return self._optional("protocol.json", ASKED) or {}
 
     def suites(self) -> dict[str, list[Problem]]:
-        """The problems by suite."""
-        return {name: load_problems(self._suite_path(name)) for name in self.protocol()["suites"]}
+        """The problems by suite.
+
+        Raises:
+            OneshotError: a file that is missing, or not what was written.
+        """
+        record = self.protocol()
+        for name, known in record.get("files", {}).items():
+            path = self._suite_path(name)
+            if path.exists() and checksum(path) != known:
+                raise OneshotError("it was damaged or edited after it was written", where=path, fix=AGAIN)
+        return {name: load_problems(self._suite_path(name)) for name in record["suites"]}
 
     def write_suite(self, name: str, problems: Sequence[Problem]) -> None:
         """Keep a suite's problems."""
@@ -186,4 +195,5 @@ class EvaluationFolder:
 def _asked(record: Row) -> Row:
     """A record without what a protocol would ask by default: what was asked is under `suites`."""
     protocol = {key: value for key, value in record.get("protocol", {}).items() if key != "suites"}
-    return {**record, "protocol": protocol}
+    rest = {key: value for key, value in record.items() if key != "files"}
+    return {**rest, "protocol": protocol}
