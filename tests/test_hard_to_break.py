@@ -185,7 +185,7 @@ def test_remove_and_sweep_touch_nothing_else(tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="children are bound to their parent on Linux")
-@pytest.mark.parametrize(("kind", "delays"), [("eval", (0.0,)), ("train", (0.5,))])
+@pytest.mark.parametrize(("kind", "delays"), [("eval", (0.0, 1.5)), ("train", (0.5,))])
 def test_no_child_outlives_a_command_that_is_killed(tmp_path, kind, delays):
     """SIGKILL of the parent alone, as soon as its children are there or a little later."""
     run = tiny_run(tmp_path / "run", "run.steps=2", "run.save_every=1", "algorithm.reward=accuracy")

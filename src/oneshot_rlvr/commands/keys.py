@@ -41,7 +41,7 @@ def every_key() -> list[Key]:
 
 def _kind(info: FieldInfo) -> str:
     words = _words(info.annotation)
-    bounds = {type(bound).__name__: next(iter(vars_of(bound).values())) for bound in info.metadata}
+    bounds = {type(bound).__name__: next(iter(_vars_of(bound).values())) for bound in info.metadata}
     signs = {"Ge": "≥ ", "Gt": "> ", "Le": "≤ ", "Lt": "< "}
     limits = [
         f"{signs[name]}{value if isinstance(value, int) else format(value, 'g')}"
@@ -51,7 +51,7 @@ def _kind(info: FieldInfo) -> str:
     return f"{words}, {', '.join(limits)}" if limits else words
 
 
-def vars_of(bound: Any) -> dict[str, Any]:
+def _vars_of(bound: Any) -> dict[str, Any]:
     """A bound's one value; pydantic's metadata has slots."""
     return {name: getattr(bound, name) for name in getattr(bound, "__slots__", ()) or vars(bound)}
 
@@ -80,8 +80,9 @@ def config(
     """List every configuration key: its value under a recipe and a model, where that comes from, and what it means."""
     from oneshot_rlvr.config import flatten, resolve
     from oneshot_rlvr.errors import OneshotError, nearest
+    from oneshot_rlvr.policy.model import with_own_template
 
-    resolved, sources = resolve(recipe, model, settings or [])
+    resolved, sources = with_own_template(*resolve(recipe, model, settings or []))
     values = flatten(resolved.model_dump(mode="json"))
     shown = [key for key in every_key() if key.name.startswith(prefix)]
     if not shown:
