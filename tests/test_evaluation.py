@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 
+import children
 from command import oneshot
 from oneshot_rlvr.commands.session import chosen_problems, start
 from oneshot_rlvr.config import ModelSection, resolve
@@ -134,25 +130,22 @@ def test_an_interrupted_evaluation_samples_nothing_twice(run, tmp_path, monkeypa
     assert done.items() <= transcripts(tmp_path / "cut").items()
 
 
-@pytest.mark.slow  # `benchmarks/attack.py` does it at 66 points
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_killed_at_a_random_point_it_goes_on_to_identical_scores(run, tmp_path, workers):
     """SIGKILL of the whole command, workers too, at three random times, against an uninterrupted evaluation."""
     suites = [part for name in ("numbers", "hard") for part in ("--suite", f"organism:{name}")]
     asked = ["eval", str(run.path), *suites, "--limit", "8", "--samples", "8", "--max-new-tokens", "48", "--quiet"]
-    command = [sys.executable, "-m", "oneshot_rlvr", *asked, "--workers", workers, "--out"]
+    command = [*asked, "--workers", workers, "--out"]
     random, kept = np.random.default_rng(int(workers)), {}
     for _ in range(3):
-        process = subprocess.Popen([*command, str(tmp_path / "cut")], stdout=subprocess.DEVNULL, start_new_session=True)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(timeout=float(random.uniform(3, 7)))
-        with contextlib.suppress(ProcessLookupError):  # it was done before
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        process = children.start(*command, tmp_path / "cut")
+        process.join(float(random.uniform(0.5, 5)))
+        process.kill()
+        process.join()
         if (tmp_path / "cut" / "transcripts").exists():
             assert kept.items() <= transcripts(tmp_path / "cut").items()
             kept = transcripts(tmp_path / "cut")
-    subprocess.run([*command, str(tmp_path / "cut")], check=True, capture_output=True)
+    assert children.finish(*command, tmp_path / "cut") == 0
     assert kept.items() <= transcripts(tmp_path / "cut").items()
     assert oneshot(*asked, "--workers", 1, "--out", tmp_path / "whole")[0] == 0
     for name in ("scores.json", "summary.json", "index.json"):

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
-import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -15,6 +12,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
+import children
 from command import oneshot, refused
 from oneshot_rlvr.config import resolve
 from oneshot_rlvr.config.sections import Config
@@ -196,20 +194,20 @@ def test_no_child_outlives_a_command_that_is_killed(tmp_path, kind, delays):
         "train": ["train", "--model", "tiny", "--problems", "p.jsonl", "--steps", "500", "--reward", "accuracy"],
     }
     for delay in delays:
-        command = [sys.executable, "-m", "oneshot_rlvr", *commands[kind], "--out", str(tmp_path / f"{kind}{delay}")]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        children: list[psutil.Process] = []
+        process = children.start(*commands[kind], "--out", tmp_path / f"{kind}{delay}")
+        assert process.pid
+        found: list[psutil.Process] = []
         deadline = time.monotonic() + 60
-        while not children and process.poll() is None and time.monotonic() < deadline:
+        while not found and process.is_alive() and time.monotonic() < deadline:
             time.sleep(0.05)
-            children = psutil.Process(process.pid).children(recursive=True)
+            found = psutil.Process(process.pid).children(recursive=True)
         time.sleep(delay)
-        if process.poll() is None:
-            children = psutil.Process(process.pid).children(recursive=True)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        assert children or delay
-        _, alive = psutil.wait_procs(children, timeout=15)
+        if process.is_alive():
+            found = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        process.join()
+        assert found or delay
+        _, alive = psutil.wait_procs(found, timeout=15)
         assert [child for child in alive if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
 
 

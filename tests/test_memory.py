@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
+import dataclasses
 import sys
+from pathlib import Path
 
 import pytest
-
-# In a process of its own, whose high-water mark nothing else has raised (Linux).
-MEASURE = """
-import dataclasses, json, sys
-from pathlib import Path
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
+
+import children
 from oneshot_rlvr.algorithms import Algorithm, Experience
 from oneshot_rlvr.config import resolve
 from oneshot_rlvr.policy.model import Policy
@@ -21,42 +18,43 @@ from oneshot_rlvr.policy.support import shared_prefix_problem
 from oneshot_rlvr.training.models import Models, policy_learner
 from oneshot_rlvr.training.update import update
 
-vocabulary, length, rollouts, chunk = json.loads(sys.argv[1])
-torch.set_num_threads(1)
-torch.manual_seed(0)
-sizes = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1)
-model = Qwen2ForCausalLM(Qwen2Config(vocab_size=vocabulary, max_position_embeddings=4096, **sizes))
-policy = Policy(model, None, (1,), shared_prefix_problem(model) is None, None, None, None)
-config = resolve("grpo", "organism", ["algorithm.kl_coefficient=0", f"speed.chunk_logits={chunk}"])[0]
-config = config.model_copy(update={"batch": config.batch.model_copy(update={"microbatch_tokens": 2048})})
-models = Models(policy, {"policy": policy_learner(policy, config)})
-algorithm = Algorithm.of(config.algorithm, length)
 
-def status(name):
+def status(name: str) -> float:
+    """MiB, of this process (Linux)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(name))
 
-def peak(count):
-    responses = [tuple(torch.randint(2, vocabulary, (length,)).tolist()) for _ in range(count)]
-    advantages = [a.expand(length) for a in torch.randn(count)]
-    seen = Experience(((5, 6, 7),), (0,) * count, (0,) * count, tuple(responses), torch.zeros(count), None)
-    seen = dataclasses.replace(seen, advantages=advantages)
-    Path("/proc/self/clear_refs").write_text("5")
-    before = status("VmRSS")
-    update(models, seen, algorithm, config)
-    return status("VmHWM") - before
 
-peak(1)  # the optimizer's state, and what libraries load on first use
-times = len(rollouts)  # the allocator's whims only add
-print(json.dumps([min(peak(count) for _ in range(times)) for count in rollouts]))
-"""
+def measure(vocabulary: int, length: int, rollouts: list[int], chunk: bool) -> list[float]:
+    """MiB of an update, by the number of rollouts; for a process whose high-water mark nothing else has raised."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 1}
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "max_position_embeddings": 4096}
+    model = Qwen2ForCausalLM(Qwen2Config(vocab_size=vocabulary, **heads, **sizes))
+    policy = Policy(model, None, (1,), shared_prefix_problem(model) is None, None, None, None)
+    config = resolve("grpo", "organism", ["algorithm.kl_coefficient=0", f"speed.chunk_logits={chunk}"])[0]
+    config = config.model_copy(update={"batch": config.batch.model_copy(update={"microbatch_tokens": 2048})})
+    models = Models(policy, {"policy": policy_learner(policy, config)})
+    algorithm = Algorithm.of(config.algorithm, length)
+
+    def peak(count: int) -> float:
+        responses = [tuple(torch.randint(2, vocabulary, (length,)).tolist()) for _ in range(count)]
+        advantages = [a.expand(length) for a in torch.randn(count)]
+        seen = Experience(((5, 6, 7),), (0,) * count, (0,) * count, tuple(responses), torch.zeros(count), None)
+        seen = dataclasses.replace(seen, advantages=advantages)
+        Path("/proc/self/clear_refs").write_text("5")
+        before = status("VmRSS")
+        update(models, seen, algorithm, config)
+        return status("VmHWM") - before
+
+    peak(1)  # the optimizer's state, and what libraries load on first use
+    times = len(rollouts)  # the allocator's whims only add
+    return [min(peak(count) for _ in range(times)) for count in rollouts]
 
 
 def peaks(vocabulary: int, length: int, rollouts: list[int], chunk: bool = True) -> list[float]:
-    asked = json.dumps([vocabulary, length, rollouts, chunk])
-    done = subprocess.run([sys.executable, "-c", MEASURE, asked], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    return children.result(measure, vocabulary, length, rollouts, chunk)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

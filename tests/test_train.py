@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,6 +13,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from children import finish as finish_command
+from children import start as start_command
 from conftest import random_policy
 from oneshot_rlvr.algorithms import Algorithm, Experience
 from oneshot_rlvr.commands.session import chosen_problems, resume, start
@@ -45,22 +46,22 @@ def test_three_kills_and_resumes_give_the_same_weights(reference_run, tmp_path):
     """SIGKILL at random moments after a step was recorded: in sampling, an update, a checkpoint, wherever they fall."""
     path, rng = tmp_path / "run", random.Random(time.time_ns())
     run = Run(path)
-    command = [sys.executable, "-m", "oneshot_rlvr", "train"]
-    begin = [*command, "grpo", "--model", "tiny", "--out", str(path), *(x for s in TINY for x in ("--set", s))]
+    begin = ["train", "grpo", "--model", "tiny", "--out", path, *(x for s in TINY for x in ("--set", s))]
     for kill in range(3):
         resumed = 0 if kill == 0 else run.resumable_step()
-        process = subprocess.Popen(begin if kill == 0 else [*command, "--resume", str(path)], stdout=subprocess.DEVNULL)
+        process = start_command(*(begin if kill == 0 else ["train", "--resume", path]))
         deadline = time.monotonic() + 120
         if kill > 0:  # until the trainer has cut what is past its checkpoint
             stamp = run.metrics_path.stat().st_ino
             while run.metrics_path.stat().st_ino == stamp and time.monotonic() < deadline:
                 time.sleep(0.002)
-        while len(run.metrics()) < resumed + 1 and process.poll() is None and time.monotonic() < deadline:
+        while len(run.metrics()) < resumed + 1 and process.is_alive() and time.monotonic() < deadline:
             time.sleep(0.002)
         time.sleep(rng.uniform(0, 0.1))
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL, "the run ended before it could be killed"
-    assert subprocess.run([*command, "--resume", str(path)], stdout=subprocess.DEVNULL).returncode == 0
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, "the run ended before it could be killed"
+    assert finish_command("train", "--resume", path) == 0
     assert same(weights(reference_run), weights(run))
     assert [line["step"] for line in run.metrics()] == list(range(1, STEPS + 1))
     assert not list(path.rglob("*.tmp"))
@@ -83,16 +84,15 @@ def test_ctrl_c_saves_and_resume_goes_on(reference_run, tmp_path):
 
 def test_the_command_exits_with_130_when_interrupted(tmp_path):
     out = tmp_path / "run"
-    command = [sys.executable, "-m", "oneshot_rlvr", "train", "grpo", "--model", "tiny", "--out", str(out)]
-    process = subprocess.Popen(
-        [*command, "--steps", "500"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
+    command = ["train", "grpo", "--model", "tiny", "--out", out, "--steps", 500]
+    process = start_command(*command, said=tmp_path / "said")
     deadline = time.monotonic() + 120
-    while not Run(out).metrics() and process.poll() is None and time.monotonic() < deadline:
+    while not Run(out).metrics() and process.is_alive() and time.monotonic() < deadline:
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
+    os.kill(process.pid, signal.SIGINT)
+    process.join(60)
+    said = (tmp_path / "said").read_text()
+    assert process.exitcode == 130
     assert f"oneshot train --resume {out}" in said
     assert "Traceback" not in said
     assert Run(out).resumable_step() == len(Run(out).metrics())

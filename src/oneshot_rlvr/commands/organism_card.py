@@ -14,6 +14,7 @@ from oneshot_rlvr.evaluation import Sampling
 from oneshot_rlvr.evaluation.sampling import sample_problems
 from oneshot_rlvr.evaluation.scoring import grade_rows, score_rows
 from oneshot_rlvr.grading import Grader
+from oneshot_rlvr.grading.pool import standing_pool
 from oneshot_rlvr.policy import load_policy
 from oneshot_rlvr.problems import Problem, find_problems, get_template
 from oneshot_rlvr.rollout import make_sampler
@@ -77,7 +78,7 @@ def write_card(folder: Path, problems: int | None = None, pool_samples: int = 32
 
     def graded(problems: Sequence[Problem], sampling: Sampling) -> list[Row]:
         rows = sample_problems(sampler, policy, problems, template, sampling)
-        return grade_rows(rows, problems, Grader(template))
+        return grade_rows(rows, problems, Grader(template, workers=standing_pool()))
 
     rows = [_row(name, found[:problems], graded) for name, found in card_sets().items()]
     pool = find_problems(organism.SOURCE)[:problems]

@@ -98,7 +98,7 @@ def start(
         if policy.why_plain:
             print(f"Prompts are not shared in the forward pass (slower, same result): {policy.why_plain}")
         run.write_problems(problems)
-        for line in summary(audit_golds(problems, config.grading.timeout), len(problems)):
+        for line in summary(audit_golds(problems, config.grading.timeout, config.grading.workers), len(problems)):
             print(f"Note: {line}")
         run.write_environment(environment(str(policy.device), torch.get_num_threads()))
         run.write_config(config, sources)

@@ -19,6 +19,7 @@ from oneshot_rlvr.evaluation.scoring import average_score, grade_rows, rates_of,
 from oneshot_rlvr.files import checksum_of
 from oneshot_rlvr.grading import Grader
 from oneshot_rlvr.grading.features import REFLECTION_WORDS, mean
+from oneshot_rlvr.grading.pool import standing_pool
 from oneshot_rlvr.policy import Policy
 from oneshot_rlvr.problems import Problem, Template, encode_prompt, get_template, to_jsonl
 from oneshot_rlvr.rollout import Sampler, make_sampler
@@ -135,7 +136,7 @@ class Evaluator:
 
     def grader(self, template: Template) -> Grader:
         """A grader for the template under the protocol's rules."""
-        return Grader(template, mode=self.protocol.mode, fallback=self.protocol.fallback)
+        return Grader(template, mode=self.protocol.mode, fallback=self.protocol.fallback, workers=standing_pool())
 
     @property
     def record(self) -> Row:
@@ -175,7 +176,7 @@ def make_validator(
     problems: Sequence[Problem], template: Template, sampling: Sampling, mode: str = "default"
 ) -> Callable[[Policy, Sampler, int], dict[str, float]]:
     """A training callback: accuracy on held-out problems, by which the checkpoint that counts is chosen."""
-    grader = Grader(template, mode=mode)
+    grader = Grader(template, mode=mode, workers=standing_pool())
 
     def validate(policy: Policy, sampler: Sampler, step: int) -> dict[str, float]:
         rows = grade_rows(sample_problems(sampler, policy, problems, template, sampling), problems, grader)

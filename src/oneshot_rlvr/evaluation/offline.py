@@ -13,6 +13,7 @@ from oneshot_rlvr.evaluation.scoring import grade_rows, rates_of
 from oneshot_rlvr.evaluation.statistics import Difference, holm, paired_difference
 from oneshot_rlvr.grading import Grader
 from oneshot_rlvr.grading.modes import get_mode
+from oneshot_rlvr.grading.pool import standing_pool
 from oneshot_rlvr.problems import Problem, get_template
 from oneshot_rlvr.runs import EvaluationFolder, Run, Scores, step_name, step_of
 from oneshot_rlvr.runs.evaluation import AGAIN
@@ -62,7 +63,7 @@ class Evaluation:
         entry, asked = self.index[checkpoint], self.protocol["protocol"]
         graded: dict[str, list[Row]] = {}
         rules = {"mode": mode or asked["mode"], "fallback": asked["fallback"] if fallback is None else fallback}
-        with Grader(get_template(entry["template"]), **rules) as grader:
+        with Grader(get_template(entry["template"]), **rules, workers=standing_pool()) as grader:
             for suite, problems in self.suites.items():
                 if suite not in entry["transcripts"]:
                     raise OneshotError(

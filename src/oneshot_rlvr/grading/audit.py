@@ -12,7 +12,7 @@ from oneshot_rlvr.grading.compare import symbolic
 from oneshot_rlvr.grading.grade import gold_answer
 from oneshot_rlvr.grading.limits import too_hard, too_much
 from oneshot_rlvr.grading.normalise import canonical
-from oneshot_rlvr.grading.pool import PARSE, Question, WorkerPool
+from oneshot_rlvr.grading.pool import PARSE, Question, standing_pool
 from oneshot_rlvr.grading.structure import Expression, Node, Opaque, Words, read
 from oneshot_rlvr.problems import Problem
 
@@ -35,7 +35,7 @@ class Finding:
     kind: Kind
 
 
-def audit_golds(problems: Sequence[Problem], timeout: float = 3.0) -> list[Finding]:
+def audit_golds(problems: Sequence[Problem], timeout: float = 3.0, workers: int | None = None) -> list[Finding]:
     """Findings in the problems' order. A worker process starts only if a gold has a part that is no plain number."""
     findings: list[Finding] = []
     asked: list[tuple[Problem, str]] = []
@@ -58,7 +58,7 @@ def audit_golds(problems: Sequence[Problem], timeout: float = 3.0) -> list[Findi
         if re.fullmatch(r"\$?-?\d+\.?\d*[eE][-+]?\d+\$?", raw.strip()):
             kinds.append("e-notation")
         findings += [Finding(problem.id, problem.answer, kind) for kind in kinds]
-    findings += _unparsable(asked, timeout)
+    findings += _unparsable(asked, timeout, workers)
     places = {problem.id: place for place, problem in enumerate(problems)}
     return sorted(findings, key=lambda finding: places[finding.problem_id])
 
@@ -100,13 +100,9 @@ def _opaque(leaf: Node) -> bool:
     )
 
 
-def _unparsable(asked: Sequence[tuple[Problem, str]], timeout: float) -> list[Finding]:
-    pool = WorkerPool(timeout)
-    try:
-        texts = list(dict.fromkeys(text for _, text in asked))
-        replies = pool.ask([Question(PARSE, text, text) for text in texts])
-    finally:
-        pool.close()
+def _unparsable(asked: Sequence[tuple[Problem, str]], timeout: float, workers: int | None) -> list[Finding]:
+    texts = list(dict.fromkeys(text for _, text in asked))
+    replies = standing_pool(timeout, workers).ask([Question(PARSE, text, text) for text in texts])
     bad = {text for text, reply in zip(texts, replies, strict=True) if not reply.equal}
     found = dict.fromkeys(problem for problem, text in asked if text in bad)
     return [Finding(problem.id, problem.answer, "unparsable") for problem in found]

@@ -42,7 +42,7 @@ class Grader:
         *,
         mode: str = "default",
         timeout: float = 3.0,
-        workers: int | None = None,
+        workers: int | WorkerPool | None = None,
         answers: bool = False,
         fallback: bool = False,
         once: bool = True,
@@ -54,7 +54,7 @@ class Grader:
             reward: what a group's outcomes earn.
             mode: the rules, by name (`modes.py`).
             timeout: seconds of symbolic work on one pair.
-            workers: processes at most; by default one a core, up to four.
+            workers: processes at most, by default one a core, up to four; or a pool, which `close` leaves to others.
             answers: the texts are bare answers; a box in one is looked into.
             fallback: take "the answer is", then the last number, where there is no box. Not for rewards.
             once: grade identical text once; off, to measure what that brings.
@@ -68,7 +68,8 @@ class Grader:
         self.answers = answers
         self.fallback = fallback
         self.once = once
-        self.pool = WorkerPool(timeout, workers)
+        self._shares = isinstance(workers, WorkerPool)
+        self.pool = workers if isinstance(workers, WorkerPool) else WorkerPool(timeout, workers)
         self._known: dict[_Pair, _Judged] = {}
 
     def __enter__(self) -> Grader:
@@ -78,8 +79,9 @@ class Grader:
         self.close()
 
     def close(self) -> None:
-        """End the worker processes."""
-        self.pool.close()
+        """End the worker processes, unless others share them."""
+        if not self._shares:
+            self.pool.close()
 
     def forget(self) -> None:
         """Drop the remembered verdicts."""

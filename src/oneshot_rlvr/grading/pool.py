@@ -8,6 +8,7 @@ with them. Usable from any thread, and from asyncio through `Grader.agrade_many`
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import select
@@ -88,6 +89,15 @@ class WorkerPool:
     def pids(self) -> list[int]:
         """The living workers' process ids."""
         return self._workers.pids()
+
+
+@functools.cache
+def standing_pool(timeout: float = 3.0, size: int | None = None) -> WorkerPool:
+    """The pool that a program's runs and evaluations share, so that each need not wait for workers of its own.
+
+    It ends with the program.
+    """
+    return WorkerPool(timeout, size)
 
 
 class _Workers:

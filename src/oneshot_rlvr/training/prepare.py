@@ -9,6 +9,7 @@ from oneshot_rlvr.algorithms import Algorithm
 from oneshot_rlvr.config import Config, Unit
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.grading import Grader, Reward, get_reward
+from oneshot_rlvr.grading.pool import standing_pool
 from oneshot_rlvr.memory import Budget
 from oneshot_rlvr.policy import Policy
 from oneshot_rlvr.problems import Problem, get_template
@@ -111,7 +112,6 @@ def make_grader(config: Config, reward: Reward | None = None) -> Grader:
         get_template(config.model.template),
         reward or get_reward(config.algorithm.reward, **defaults),
         mode=grading.mode,
-        timeout=grading.timeout,
-        workers=grading.workers,
+        workers=standing_pool(grading.timeout, grading.workers),
         once=config.speed.grade_once,
     )

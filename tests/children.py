@@ -1,0 +1,58 @@
+"""Processes of a test's own, forked from a server that has everything imported, which else takes seconds each time."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Callable
+from multiprocessing.context import ForkServerProcess
+from pathlib import Path
+from typing import Any
+
+CONTEXT = multiprocessing.get_context("forkserver")
+PRELOADED = ("app", "train", "session", "evaluate")
+CONTEXT.set_forkserver_preload(["children", *(f"oneshot_rlvr.commands.{name}" for name in PRELOADED)])
+
+
+def start(*arguments: object, said: Path | None = None) -> ForkServerProcess:
+    """`oneshot` with the arguments, in this folder; its errors go to the file `said`."""
+    return _started(_command, [str(argument) for argument in arguments], said or Path(os.devnull))
+
+
+def finish(*arguments: object) -> int | None:
+    """`oneshot` with the arguments, in this folder, to its end; its exit code."""
+    process = start(*arguments)
+    process.join()
+    return process.exitcode
+
+
+def result(function: Callable[..., Any], *arguments: object) -> Any:
+    """What a module's function returns in a process of its own."""
+    ours, theirs = CONTEXT.Pipe(duplex=False)
+    process = _started(_answer, theirs, function, arguments)
+    theirs.close()
+    try:
+        return ours.recv()
+    finally:
+        process.join()
+
+
+def _started(target: Callable[..., None], *arguments: object) -> ForkServerProcess:
+    process = CONTEXT.Process(target=target, args=arguments)
+    process.start()
+    return process
+
+
+def _command(arguments: list[str], said: Path) -> None:
+    for number, path in ((1, Path(os.devnull)), (2, said)):
+        with path.open("wb", buffering=0) as file:
+            os.dup2(file.fileno(), number)
+    from oneshot_rlvr.commands.app import main
+
+    sys.argv = ["oneshot", *arguments]
+    main()
+
+
+def _answer(pipe: Any, function: Callable[..., Any], arguments: tuple[object, ...]) -> None:
+    pipe.send(function(*arguments))
