@@ -252,7 +252,7 @@ def test_a_missing_chat_template_is_said(tmp_path):
 def test_a_length_that_leaves_no_room_is_said(tmp_path):
     folder = copied_model(tmp_path)
     plain = ["--suite", "organism:numbers", "--limit", 2, "--set", "model.template=plain", "--out", tmp_path / "eval"]
-    assert "--max-new-tokens 4" in refused("eval", folder, *plain)
+    assert "--max-new-tokens 4" in refused("eval", folder, *plain, "--max-new-tokens", 3072)
     assert oneshot("eval", folder, *plain, "--max-new-tokens", 40, "--samples", 1)[0] == 0
 
 

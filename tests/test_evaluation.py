@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ from oneshot_rlvr.evaluation.publish import log_scores, write_lm_eval
 from oneshot_rlvr.evaluation.scoring import score_rows
 from oneshot_rlvr.evaluation.summary import saturation_step
 from oneshot_rlvr.evaluation.sweep import evaluate_checkpoints
-from oneshot_rlvr.evaluation.target import Options, evaluate_target
+from oneshot_rlvr.evaluation.target import Ahead, Options, evaluate_target
 from oneshot_rlvr.files import locked
 from oneshot_rlvr.policy import load_policy
 from oneshot_rlvr.problems import Problem, find_problems, get_template
@@ -259,13 +260,21 @@ def test_a_checkpoint_compared_with_itself_and_with_another(run, tmp_path):
 def test_the_honest_protocol_asks_the_base_under_other_templates(run, tmp_path):
     protocol = replace(get_protocol("honest"), sampling=Sampling(2))
     options = Options(["organism:numbers"], tmp_path, limit=4, workers=1)
-    result = evaluate_target(str(run.path), protocol, options, lambda *a: None)
+    heard: list[tuple[int, str, int]] = []
+    ahead: list[Ahead] = []
+    listener = SimpleNamespace(ahead=ahead.append, update=lambda *told: heard.append(told))
+    result = evaluate_target(str(run.path), protocol, options, listener)
     assert set(result.scores.labelled()) == {"base", "base@boxed", "base@chat", "step_000002", "step_000004"}
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert set(summary["base_by_template"]) == {"base", "base@boxed", "base@chat"}
     assert summary["gain_over_best_template"] <= summary["gain"]
     texts = [Evaluation.at(tmp_path).rows(name)["organism:numbers"][0]["samples"] for name in ("base", "base@chat")]
     assert texts[0] != texts[1]
+    assert ahead[0].calls == [(8, 64), (4, 64)] * 5  # two samples and a greedy one of four problems, before it began
+    assert [done for done, note, total in heard if not note.endswith(" tokens")] == [1, 2, 3, 4, 5]
+    rows = Evaluation.at(tmp_path).rows("base")["organism:numbers"]
+    drawn = sum(response["tokens"] for row in rows for response in row["samples"] + row["greedy"])
+    assert f"base organism:numbers {drawn:,} tokens" in [note for _, note, _ in heard]
 
 
 def test_saturation_is_a_mean_of_five_steps():

@@ -21,7 +21,7 @@ from transformers import (
 
 from command import oneshot, refused
 from oneshot_rlvr.config import resolve
-from oneshot_rlvr.policy.model import with_own_template
+from oneshot_rlvr.policy.model import as_the_model_asks
 from oneshot_rlvr.problems import load_problems
 
 
@@ -58,7 +58,7 @@ def qwen_folder(tmp_path, shared_data) -> Path:
 
 def test_a_model_with_a_chat_template_is_asked_with_it_unless_told_otherwise(qwen_folder):
     def template(*settings: str) -> tuple[str, str]:
-        config, sources = with_own_template(*resolve("grpo", str(qwen_folder), settings))
+        config, sources = as_the_model_asks(*resolve("grpo", str(qwen_folder), settings))
         return config.model.template, sources["model.template"]
 
     assert template() == ("boxed", "package default")
@@ -66,6 +66,22 @@ def test_a_model_with_a_chat_template_is_asked_with_it_unless_told_otherwise(qwe
     path.write_text("{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}")
     assert template() == ("chat", "the tokenizer's chat template")
     assert template("model.template=boxed") == ("boxed", "--set")
+
+
+def test_the_length_of_a_response_comes_from_the_kind_of_model_unless_told_otherwise(qwen_folder):
+    def lengths(*settings: str) -> tuple[int, int]:
+        sampling = as_the_model_asks(*resolve("grpo", str(qwen_folder), settings))[0].sampling
+        return sampling.max_prompt_tokens, sampling.max_new_tokens
+
+    assert lengths() == (1024, 3072)
+    template, config = qwen_folder / "chat_template.jinja", qwen_folder / "config.json"
+    template.write_text("{% for m in messages %}{{ m.content }}{% endfor %}")
+    assert lengths() == (1024, 1024)
+    template.write_text("{% for m in messages %}{{ m.content }}{% endfor %}<think>")
+    assert lengths() == (1024, 8192)
+    assert lengths("sampling.max_new_tokens=77") == (1024, 77)
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"max_position_embeddings": 600}))
+    assert lengths() == (300, 300)
 
 
 def test_the_real_data_path(tmp_path, shared_data, qwen_folder):

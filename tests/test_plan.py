@@ -6,10 +6,11 @@ import pytest
 from transformers import AutoModelForCausalLM
 
 from command import oneshot, refused
-from oneshot_rlvr.commands.planner import DEVICES, KNOWN, make_plan, shape_of
+from oneshot_rlvr.commands.planner import DEVICES, KNOWN, make_plan, shape_of, what_happened
 from oneshot_rlvr.config import resolve
 from oneshot_rlvr.config.known import model_folder
 from oneshot_rlvr.rollout.lockstep import cache_bytes_per_token
+from oneshot_rlvr.runs import Run
 
 
 def test_weights_and_cache_are_those_of_the_model():
@@ -53,6 +54,8 @@ def test_the_command_plans_and_compares_with_a_run(tmp_path):
     code, out, _ = oneshot("plan", "--gpu", "cpu", "--run", run)
     assert code == 0
     assert "tiny on cpu" in out
+    step = make_plan(Run(run).config, "cpu", what_happened(Run(run))["mean_length"])["seconds"]["step"]
+    assert 1 / 8 < step / what_happened(Run(run))["step"] < 8  # it was off by a factor of 9
     assert "nan" not in out
     assert "Did you mean 'h200'" in refused("plan", "--gpu", "h20")
     assert "no run in this folder" in refused("plan", "--run", tmp_path)

@@ -42,7 +42,7 @@ def evaluated(tmp_path_factory) -> Run:
     start(run, config, sources, chosen_problems(config)[:1])
     protocol = replace(get_protocol("honest"), sampling=Sampling(4))
     suites = ["organism:numbers", "organism:hard"]
-    evaluate_target(str(run.path), protocol, Options(suites, limit=16, workers=1), lambda *a: None)
+    evaluate_target(str(run.path), protocol, Options(suites, limit=16, workers=1))
     return run
 
 
@@ -171,7 +171,7 @@ def test_no_seeds_are_invented(evaluated, tmp_path):
     other = copied(evaluated, "limited", seed=5)
     suites = ["organism:numbers", "organism:hard"]
     protocol = replace(get_protocol("honest"), sampling=Sampling(2), base_templates=())
-    evaluate_target(str(other.path), protocol, Options(suites, limit=8, workers=1), lambda *a: None)
+    evaluate_target(str(other.path), protocol, Options(suites, limit=8, workers=1))
     limited = collect(other.path)
     groups = grouped([main, limited, twin])
     assert [len(group.runs) for group in groups] == [1, 1, 1]
@@ -197,7 +197,7 @@ def test_a_base_for_each_model_and_what_differs_in_the_row(evaluated, tmp_path):
 def test_runs_on_other_suites_are_named_not_merged(evaluated, tmp_path):
     elsewhere = copied(evaluated, "elsewhere", seed=7)
     protocol = replace(get_protocol("honest"), sampling=Sampling(2), base_templates=())
-    evaluate_target(str(elsewhere.path), protocol, Options(["organism:long"], limit=4, workers=1), lambda *a: None)
+    evaluate_target(str(elsewhere.path), protocol, Options(["organism:long"], limit=4, workers=1))
     page = write_report([evaluated.path, elsewhere.path], tmp_path / "r.html", texts=False).read_text()
     assert "Not in this table, because they were not evaluated on these suites: elsewhere." in page
 

@@ -124,7 +124,7 @@ def test_a_run_that_vllm_sampled_is_evaluated_by_vllm(fake_vllm, tmp_path):
     training = FakeEngine.made
     assert training.calls.count("generate") == 3 + 1
     protocol = replace(get_protocol("honest"), sampling=Sampling(2, greedy=True), base_templates=())
-    evaluate_target(str(run.path), protocol, Options(["organism:numbers"], limit=4, workers=1), lambda *_: None)
+    evaluate_target(str(run.path), protocol, Options(["organism:numbers"], limit=4, workers=1))
     assert FakeEngine.made is not training
     assert FakeEngine.made.calls.count("generate") == 2 * 2  # base and checkpoint, samples and greedy
     assert FakeEngine.made.calls.count("load") == 2 * 2

@@ -16,7 +16,7 @@ from oneshot_rlvr.evaluation.target import Options, evaluate_target
 from oneshot_rlvr.grading import of_function
 from oneshot_rlvr.grading.reward_spec import name_of
 from oneshot_rlvr.grading.rewards import Rewards
-from oneshot_rlvr.policy.model import with_own_template
+from oneshot_rlvr.policy.model import as_the_model_asks
 from oneshot_rlvr.problems import Problem
 from oneshot_rlvr.problems.loaders import from_rows
 from oneshot_rlvr.reporting import write_report
@@ -59,7 +59,7 @@ def train(
         "data.problems": str(own) if isinstance(own, str | Path) else "given in Python" if own else None,
         "algorithm.reward": named,
     }
-    config, sources = with_own_template(*resolve(recipe, str(model), settings or {}, flags))
+    config, sources = as_the_model_asks(*resolve(recipe, str(model), settings or {}, flags))
     chosen = session.only(own, config) if isinstance(own, list) else session.chosen_problems(config)
     run = Run(out or new_folder(recipe, str(model)))
     if not run.started:
@@ -128,7 +128,7 @@ def evaluate(
     asked = get_protocol(protocol).changed_by({}, {"samples": samples, "temperature": temperature}, limit)
     path = target.path if isinstance(target, Run) else target
     options = Options(suites, Path(out) if out else None, every, limit, workers=workers)
-    result = evaluate_target(str(path), asked, options, lambda *_: None)
+    result = evaluate_target(str(path), asked, options)
     write_lm_eval(result.folder)
     return result.scores
 

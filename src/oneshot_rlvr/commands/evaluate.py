@@ -14,6 +14,8 @@ from oneshot_rlvr.commands.terminal import Mode, Quiet, ended_well, plain
 from oneshot_rlvr.errors import OneshotError
 
 if TYPE_CHECKING:
+    from oneshot_rlvr.commands.progress import Task
+    from oneshot_rlvr.evaluation.target import Ahead
     from oneshot_rlvr.runs import Scores
 
 Words = Annotated[str | None, typer.Option(help="Reflection words, comma-separated; by default the paper's three.")]
@@ -85,7 +87,7 @@ def model(
     options = Options(suite or (), out, every, limit, settings or (), workers, **_words(words))
     print(f"Protocol {asked.name}: {asked.says}{'. Changed: ' if asked.changed else ''}{', '.join(asked.changed)}")
     with Reporter(quiet).task("Evaluating", 1) as task:
-        result = evaluate_target(target, asked, options, task.update)
+        result = evaluate_target(target, asked, options, _Progress(task))
     write_lm_eval(result.folder)
     for logger in log or ():
         log_scores(result.folder, logger)
@@ -97,6 +99,32 @@ def model(
     if summary := result.folder.summary():
         _show_summary(summary)
     print(f"Scores: {result.folder.scores_path}")
+
+
+class _Progress:
+    """An estimate before anything is sampled; then units, and the tokens of the one that is being sampled."""
+
+    def __init__(self, task: Task) -> None:
+        self.update = task.update
+
+    def ahead(self, work: Ahead) -> None:
+        responses, most = sum(count for count, _ in work.calls), max(tokens for _, tokens in work.calls)
+        print(f"To sample: {responses:,} responses of at most {most:,} tokens{_at_most(work)}", flush=True)
+
+
+def _at_most(work: Ahead) -> str:
+    """How long that takes where it may be long."""
+    from oneshot_rlvr.commands.planner import device_here, sampling_seconds, shape_of
+    from oneshot_rlvr.policy.model import is_small
+
+    if is_small(work.config.model):
+        return ""
+    device = device_here(work.config.model.device)
+    if device is None:
+        return ""
+    seconds = sampling_seconds(work.config, shape_of(work.config.model.path), device, work.calls)
+    shown = f"{seconds / 60:.0f} minutes" if seconds < 3600 else f"{seconds / 3600:.1f} hours"
+    return f",\nabout {shown} if all were so long. --limit, --samples and --max-new-tokens make it less."
 
 
 def _words(words: str | None) -> dict[str, Any]:

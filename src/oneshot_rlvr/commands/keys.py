@@ -80,9 +80,9 @@ def config(
     """List every configuration key: its value under a recipe and a model, where that comes from, and what it means."""
     from oneshot_rlvr.config import flatten, resolve
     from oneshot_rlvr.errors import OneshotError, nearest
-    from oneshot_rlvr.policy.model import with_own_template
+    from oneshot_rlvr.policy.model import as_the_model_asks
 
-    resolved, sources = with_own_template(*resolve(recipe, model, settings or []))
+    resolved, sources = as_the_model_asks(*resolve(recipe, model, settings or []))
     values = flatten(resolved.model_dump(mode="json"))
     shown = [key for key in every_key() if key.name.startswith(prefix)]
     if not shown:

@@ -51,7 +51,8 @@ def plan(
         f"{config.run.steps} steps: {planned['hours']:.2g} hours, {planned['samples']:,} samples, "
         f"{planned['response_tokens']:,.0f} response tokens at a mean length of {planned['mean_length']:.0f}."
     )
-    shares = planned["assumed"]
-    print(
-        f"Assumed, not measured: {shares['decode_share']:.0%} of the decode limit, {shares['train_share']:.0%} of peak."
-    )
+    decode, train = planned["assumed"]["decode_share"], planned["assumed"]["train_share"]
+    if gpu == "cpu":
+        print("Layers of these sizes were timed on this machine just now.")
+    else:
+        print(f"Assumed, not measured: {decode:.0%} of the decode limit, {train:.0%} of peak.")

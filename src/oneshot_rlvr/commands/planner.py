@@ -1,31 +1,36 @@
 """What a run will take, before it starts: memory, seconds a step, samples; and afterwards, what it did take.
 
-Counts of operations and bytes over what the device can do at best, times the fraction of it that this project expects
-to reach. The fractions are assumptions until `benchmarks/gpu_step.py` has been run on the device; a CPU's matrix rate
-is measured on the spot.
+On a GPU, counts of operations and bytes over what the device can do at best, times the fraction of it that this project
+expects to reach: assumptions until `benchmarks/gpu_step.py` has been run on the device. On a CPU, layers of the model's
+sizes are timed on the spot, and what is beside the layers is as three models took it on two cores.
 """
 
 from __future__ import annotations
 
+import math
 import os
-import time
-from collections.abc import Set
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence, Set
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 from transformers import AutoConfig
 
 from oneshot_rlvr.algorithms import Algorithm
+from oneshot_rlvr.commands.cpu_rates import Sizes, decoding, learning
 from oneshot_rlvr.config import Config
 from oneshot_rlvr.config.known import model_folder
 from oneshot_rlvr.errors import OneshotError, nearest
 from oneshot_rlvr.policy.logprobs import LOGITS_BUDGET
+from oneshot_rlvr.policy.model import checked_device
 from oneshot_rlvr.runs import Run
 from oneshot_rlvr.training import COLLECTORS
 from oneshot_rlvr.training.batching import microbatch_tokens
 
 GIB = 2**30
+# Seconds on a CPU beside the layers: of a decoded token (drawing it), of a micro-batch (packing it, the optimizer).
+BESIDE_TOKEN, BESIDE_MICROBATCH = 0.0027, 0.02
 
 
 @dataclass(frozen=True)
@@ -118,32 +123,26 @@ def shape_of(path: str) -> Shape:
 
 
 def device_of(name: str) -> Device:
-    """A GPU by name, or this machine's CPU, whose rates are measured.
+    """A GPU by name, or this machine's CPU, whose rates `seconds_on_cpu` measures.
 
     Raises:
         OneshotError: an unknown name.
     """
     if name == "cpu":
-        return _this_cpu()
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
+        return Device(memory, 0.0, 0.0, decode_share=0.8, train_share=1.0)
     if name not in DEVICES:
         raise OneshotError(f"unknown device {name!r}", where="--gpu", fix=nearest(name, [*DEVICES, "cpu"]))
     return DEVICES[name]
 
 
-def _this_cpu() -> Device:
-    matrix, vector = torch.randn(1024, 1024), torch.randn(1 << 25)
-
-    def fastest(work: Any) -> float:
-        times = []
-        for _ in range(5):
-            started = time.perf_counter()
-            work()
-            times.append(time.perf_counter() - started)
-        return min(times)
-
-    operations = 2 * 1024**3 / fastest(lambda: matrix @ matrix)
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
-    return Device(memory, operations, 4 * len(vector) / fastest(vector.sum), decode_share=0.3, train_share=0.5)
+def device_here(name: str) -> Device | None:
+    """The device that a configured name means on this machine, if its rates are known."""
+    if checked_device(name) == "cpu":
+        return device_of("cpu")
+    words = torch.cuda.get_device_name().lower().replace(" ", "")
+    known = [key for key in DEVICES if key in words]
+    return DEVICES[known[0]] if known else None
 
 
 def memory(config: Config, shape: Shape, device: str) -> dict[str, float]:
@@ -181,21 +180,90 @@ def memory(config: Config, shape: Shape, device: str) -> dict[str, float]:
 
 def seconds(config: Config, shape: Shape, device: Device, length: float) -> dict[str, float]:
     """Seconds of a step whose responses have this mean length, and how many waves it is sampled in."""
-    width = 2 if config.model.dtype == "bfloat16" or config.model.autocast else 4
     rollouts, longest = config.batch.groups_per_step * config.batch.group_size, config.sampling.max_new_tokens
-    prompt = config.sampling.max_prompt_tokens
-    wave = max(1, int(config.sampling.kv_cache_gib * GIB / ((longest + prompt) * shape.cached_values * width)))
-    waves = -(-rollouts // wave)
-    tokens = rollouts * length
-    attended = shape.layers * shape.heads * shape.head * 4 * tokens * (prompt + length / 2)
-    forward = 2 * shape.matrices * tokens + attended
-    read = longest * waves * shape.matrices * width + tokens * (prompt + length / 2) * shape.cached_values * width
-    sample = max(forward / device.operations, read / device.bytes) / device.decode_share
-    passes = 4 if config.model.gradient_checkpointing else 3
-    scored = len(others(config)) + (config.batch.minibatches > 1 or config.batch.epochs > 1)
-    update = (config.batch.epochs * passes + scored) * forward / (device.operations * device.train_share)
-    sample = sample if sampled(config) else 0.0
+    waves = -(-rollouts // _wave(config, shape, longest))
+    sample = sampling_seconds(config, shape, device, [(rollouts, longest)], length) if sampled(config) else 0.0
+    if device.operations:
+        forward = _forward(config, shape, rollouts * length, length)
+        passes = 4 if config.model.gradient_checkpointing else 3
+        update = (config.batch.epochs * passes + scorings(config)) * forward / device.operations
+    else:
+        update = _update_on_cpu(config, shape, rollouts * length)
+    update = update / device.train_share
     return {"sample": sample, "update": update, "step": sample + update, "waves": waves}
+
+
+def sampling_seconds(
+    config: Config, shape: Shape, device: Device, calls: Sequence[tuple[int, int]], length: float | None = None
+) -> float:
+    """Seconds of calls of the sampler, (responses, their most tokens) each; at a mean length, or at most."""
+    if device.operations:
+        return sum(_sampling_on_gpu(config, shape, device, *call, length or call[1]) for call in calls)
+    took: dict[int, float] = {}
+    total = 0.0
+    for rollouts, longest in calls:
+        waves = -(-rollouts // _wave(config, shape, longest))
+        mean = min(longest, length or longest)
+        rows = max(1, round(rollouts / waves * mean / longest))  # on average: the short ones leave
+        rows = min(2 ** round(math.log2(rows)), 1024)  # few sizes to measure
+        if rows not in took:
+            with _threads(config):
+                took[rows] = decoding(_sizes(shape), rows, max(1, round(mean / 2))).of(shape.layers) + BESIDE_TOKEN
+        total += waves * longest * took[rows]
+    return total / device.decode_share
+
+
+def _sampling_on_gpu(config: Config, shape: Shape, device: Device, rollouts: int, longest: int, length: float) -> float:
+    tokens, context = rollouts * length, config.sampling.max_prompt_tokens + length / 2
+    waves = -(-rollouts // _wave(config, shape, longest))
+    read = longest * waves * shape.matrices * _width(config)
+    read += tokens * context * shape.cached_values * _width(config)
+    operations = _forward(config, shape, tokens, length) / device.operations
+    return max(operations, read / device.bytes) / device.decode_share
+
+
+def _update_on_cpu(config: Config, shape: Shape, tokens: float) -> float:
+    size = microbatch_tokens(config.batch.microbatch_tokens, "cpu")
+    with _threads(config):
+        score, train = (took.of(shape.layers) for took in learning(_sizes(shape), size))
+    again = score if config.model.gradient_checkpointing else 0.0
+    each = config.batch.epochs * (train + again + BESIDE_MICROBATCH) + scorings(config) * score
+    return tokens / size * each
+
+
+def _wave(config: Config, shape: Shape, longest: int) -> int:
+    """Responses that are sampled together."""
+    places = (longest + config.sampling.max_prompt_tokens) * shape.cached_values * _width(config)
+    return max(1, int(config.sampling.kv_cache_gib * GIB / places))
+
+
+def _width(config: Config) -> int:
+    return 2 if config.model.dtype == "bfloat16" or config.model.autocast else 4
+
+
+def _forward(config: Config, shape: Shape, tokens: float, length: float) -> float:
+    """Operations of a forward pass over responses of a mean length."""
+    context = config.sampling.max_prompt_tokens + length / 2
+    return tokens * (2 * shape.matrices + shape.layers * shape.heads * shape.head * 4 * context)
+
+
+def _sizes(shape: Shape) -> Sizes:
+    return Sizes(**{field.name: getattr(shape, field.name) for field in fields(Sizes)})
+
+
+@contextmanager
+def _threads(config: Config) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(config.model.threads or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def scorings(config: Config) -> int:
+    """Forward passes before the update: of other models, and of the policy itself where it changes within a step."""
+    return len(others(config)) + (config.batch.minibatches > 1 or config.batch.epochs > 1)
 
 
 def others(config: Config) -> Set[str]:

@@ -21,6 +21,7 @@ class Task:
         self.name, self.total, self.bar = name, total, bar
         self.started = self.printed = time.monotonic()
         self.first: int | None = None
+        self.ended = False
         self.id = bar.add_task(name, total=total, note="", rate="") if bar else None
 
     def update(self, done: int, note: str = "", total: int | None = None) -> None:
@@ -32,9 +33,11 @@ class Task:
             self.bar.update(self.id, completed=done, total=self.total, note=escape(note), rate=rate)
             return
         now = time.monotonic()
+        begins = self.first is None
         if self.first is None:
             self.first, self.started = done, now
-        if done == self.total or now - self.printed >= PLAIN_EVERY or done == self.first:
+        ends, self.ended = done == self.total and not self.ended, done == self.total
+        if begins or ends or now - self.printed >= PLAIN_EVERY:
             self.printed = now
             rate = (now - self.started) / max(1, done - self.first)
             left = f", {rate * (self.total - done):.0f} s left" if done > self.first and done < self.total else ""

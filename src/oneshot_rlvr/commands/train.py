@@ -37,7 +37,7 @@ def train(
     from oneshot_rlvr.commands.progress import Reporter
     from oneshot_rlvr.config import resolve
     from oneshot_rlvr.config.resolve import overrides
-    from oneshot_rlvr.policy.model import with_own_template
+    from oneshot_rlvr.policy.model import as_the_model_asks
     from oneshot_rlvr.runs import Run
 
     if resume is not None:
@@ -55,7 +55,7 @@ def train(
         source = "command line" if mine else problems
         flags = {"data.problems": source, "algorithm.reward": reward, "run.steps": steps, "run.seed": seed}
         recipe, model = recipe or "grpo", model or "organism"
-        config, sources = with_own_template(*resolve(recipe, model, settings or [], flags))
+        config, sources = as_the_model_asks(*resolve(recipe, model, settings or [], flags))
         chosen = mine or session.chosen_problems(config)
         run = Run(out or new_folder(recipe, model))
         plural = "s" if len(chosen) > 1 else ""

@@ -9,8 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from oneshot_rlvr.config import Config
 from oneshot_rlvr.evaluation.protocols import Protocol, Sampling
@@ -21,13 +24,14 @@ from oneshot_rlvr.grading import Grader
 from oneshot_rlvr.grading.features import REFLECTION_WORDS, mean
 from oneshot_rlvr.grading.pool import standing_pool
 from oneshot_rlvr.policy import Policy
+from oneshot_rlvr.policy.model import is_small
 from oneshot_rlvr.problems import Problem, Template, encode_prompt, get_template, to_jsonl
 from oneshot_rlvr.rollout import Sampler, make_sampler
 from oneshot_rlvr.rollout.randomness import fold
 from oneshot_rlvr.runs import EvaluationFolder, ModelScores
 
 Row = dict[str, Any]
-UNIT_ROLLOUTS = 512  # responses of a unit of work
+UNIT_ROLLOUTS, SLOW_ROLLOUTS = 512, 64  # responses of a unit of work; and of a large model's on a CPU
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,12 @@ class WorkUnit:
     problems: Sequence[Problem]
     sampling: Sampling
     path: Path
+
+    @property
+    def calls(self) -> list[tuple[int, int]]:
+        """(Responses, their most tokens) of each call of a sampler."""
+        most, count = self.sampling.max_new_tokens, len(self.problems)
+        return [(count * self.sampling.samples, most), *([(count, most)] if self.sampling.greedy else [])]
 
 
 @dataclass
@@ -66,12 +76,15 @@ class Evaluator:
         return replace(self.protocol.sampling_of(suite), stop_ids=own.stop_ids, stop_strings=own.stop_strings)
 
     def units(self, model_hash: str, template: Template) -> list[WorkUnit]:
-        """All units of one model, asked with a template."""
+        """All units of one model, asked with a template. Fixed, but for a large model's kind of device."""
         return [unit for suite in self.suites for unit in self._units_of(suite, model_hash, template)]
 
     def _units_of(self, suite: str, model_hash: str, template: Template) -> list[WorkUnit]:
         problems, sampling = self.suites[suite], self.sampling_of(suite)
-        size = max(1, UNIT_ROLLOUTS // sampling.samples)
+        model = self.config.model
+        on_gpu = model.device != "cpu" and torch.cuda.is_available()
+        rollouts = UNIT_ROLLOUTS if on_gpu or is_small(model) else SLOW_ROLLOUTS
+        size = max(1, rollouts // sampling.samples)
         turn_end = template.turn_end or (template.text is None and "chat")
         sampler = self.config.sampling.sampler
         own = (sampling.stop_ids, sampling.stop_strings, turn_end, "" if sampler == "lockstep" else sampler)
@@ -89,8 +102,11 @@ class Evaluator:
         load: Callable[[], Policy],
         template: Template,
         on_unit: Callable[[str], None] | None = None,
+        on_tokens: Callable[[str, int], None] | None = None,
     ) -> None:
         """Sample the units that have no transcript. `load` is called only if there are any.
+
+        `on_unit` hears each unit's suite once it is there, `on_tokens` of the tokens drawn for a suite meanwhile.
 
         Raises:
             OneshotError: a suite none of whose prompts leaves room for a response.
@@ -104,6 +120,8 @@ class Evaluator:
                     for suite, problems in self.suites.items():
                         refuse_too_long(policy, problems, template, self.sampling_of(suite).max_new_tokens)
                 assert sampler is not None
+                if on_tokens is not None:
+                    sampler.on_tokens = partial(on_tokens, unit.suite)
                 rows = sample_problems(sampler, policy, unit.problems, template, unit.sampling)
                 self.folder.write_transcript(unit.path.name, rows)
             if on_unit is not None:

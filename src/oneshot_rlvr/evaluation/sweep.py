@@ -9,22 +9,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 
-from oneshot_rlvr.config.known import model_folder
 from oneshot_rlvr.evaluation.checkpoints import Checkpoint
 from oneshot_rlvr.evaluation.evaluate import Evaluator, Row
 from oneshot_rlvr.policy import load_policy
-from oneshot_rlvr.policy.model import checked_device
+from oneshot_rlvr.policy.model import checked_device, is_small
 from oneshot_rlvr.processes import die_with_parent
 from oneshot_rlvr.rollout.randomness import fold
 from oneshot_rlvr.runs import ModelScores, Scores
 
-OnUnit = Callable[[str, str], None]
-SMALL = 64 << 20  # bytes of weights; models below it are sampled by a process a core
+OnUnit = Callable[[str, str], None]  # checkpoint, suite
+OnTokens = Callable[[str, str, int], None]
 
 
-def nothing(checkpoint: str, suite: str) -> None:
+def nothing(*heard: object) -> None:
     """Report no progress."""
 
 
@@ -33,18 +32,22 @@ def evaluate_checkpoints(
     evaluator: Evaluator,
     on_unit: OnUnit = nothing,
     workers: int | None = 1,
+    on_tokens: OnTokens = nothing,
 ) -> Scores:
     """Scores of every checkpoint by suite; the folder's `scores.json` grows checkpoint by checkpoint.
 
     Scores under the same protocol and suites stay, and what has not changed is not graded again; others make way.
     Nothing that has a transcript is sampled again. `workers` None chooses a process a core for small models on a CPU,
-    and one otherwise.
+    and one otherwise. `on_unit` hears of each unit that is there, `on_tokens` of the tokens drawn meanwhile, by this
+    process alone.
     """
     with evaluator.folder.locked():
-        return _evaluate(checkpoints, evaluator, on_unit, workers)
+        return _evaluate(checkpoints, evaluator, (on_unit, on_tokens), workers)
 
 
-def _evaluate(checkpoints: Sequence[Checkpoint], evaluator: Evaluator, on_unit: OnUnit, workers: int | None) -> Scores:
+def _evaluate(
+    checkpoints: Sequence[Checkpoint], evaluator: Evaluator, heard: tuple[OnUnit, OnTokens], workers: int | None
+) -> Scores:
     known, index = evaluator.folder.begin(evaluator.record)
     scores: dict[str, ModelScores] = known.labelled()
     for name, problems in evaluator.suites.items():
@@ -60,10 +63,10 @@ def _evaluate(checkpoints: Sequence[Checkpoint], evaluator: Evaluator, on_unit: 
     templates = {checkpoint.template for checkpoint in wanted}
     for checkpoint in checkpoints:
         if checkpoint not in wanted:
-            _report(checkpoint, evaluator, hashes[checkpoint.name], on_unit)
+            _report(checkpoint, evaluator, hashes[checkpoint.name], heard[0])
     with ExitStack() as stack:
         graders = {name: stack.enter_context(evaluator.grader(evaluator.named(name))) for name in templates}
-        for checkpoint in _sampled(wanted, evaluator, hashes, on_unit, workers):
+        for checkpoint in _sampled(wanted, evaluator, hashes, heard, workers):
             template, weights = evaluator.named(checkpoint.template), hashes[checkpoint.name]
             rows_of = evaluator.rows(weights, graders[checkpoint.template], template)
             scores[checkpoint.name] = evaluator.scores(rows_of)
@@ -79,7 +82,7 @@ def _sampled(
     checkpoints: Sequence[Checkpoint],
     evaluator: Evaluator,
     hashes: Mapping[str, str],
-    on_unit: OnUnit,
+    heard: tuple[OnUnit, OnTokens],
     workers: int | None,
 ) -> Iterator[Checkpoint]:
     """The checkpoints, each once all of its transcripts are there."""
@@ -87,12 +90,13 @@ def _sampled(
     count = min(_fitting(checkpoints) if workers is None else workers, len(missing))
     if count < 2:
         for checkpoint in checkpoints:
-            _sample(evaluator, checkpoint, hashes[checkpoint.name], lambda suite, c=checkpoint: on_unit(c.name, suite))
+            of_checkpoint = [partial(hear, checkpoint.name) for hear in heard]
+            _sample(evaluator, checkpoint, hashes[checkpoint.name], *of_checkpoint)
             yield checkpoint
         return
     for checkpoint in checkpoints:
         if checkpoint not in missing:
-            _report(checkpoint, evaluator, hashes[checkpoint.name], on_unit)
+            _report(checkpoint, evaluator, hashes[checkpoint.name], heard[0])
             yield checkpoint
     by_work: dict[tuple[str, str | None], list[Checkpoint]] = {}  # equal weights are sampled once
     for checkpoint in missing:
@@ -105,7 +109,7 @@ def _sampled(
             for job in as_completed(jobs):
                 job.result()
                 for checkpoint in jobs[job]:
-                    _report(checkpoint, evaluator, hashes[checkpoint.name], on_unit)
+                    _report(checkpoint, evaluator, hashes[checkpoint.name], heard[0])
                     yield checkpoint
         except BaseException:  # do not wait for units that will be sampled again
             pool.shutdown(wait=False, cancel_futures=True)
@@ -114,10 +118,8 @@ def _sampled(
             raise
 
 
-def _sample(
-    evaluator: Evaluator, checkpoint: Checkpoint, weights: str, on_unit: Callable[[str], None] | None = None
-) -> None:
-    evaluator.sample(weights, lambda: load_policy(checkpoint.section), evaluator.named(checkpoint.template), on_unit)
+def _sample(evaluator: Evaluator, checkpoint: Checkpoint, weights: str, *heard: Callable[..., None]) -> None:
+    evaluator.sample(weights, lambda: load_policy(checkpoint.section), evaluator.named(checkpoint.template), *heard)
 
 
 def _missing(checkpoint: Checkpoint, evaluator: Evaluator, weights: str) -> bool:
@@ -133,9 +135,7 @@ def _report(checkpoint: Checkpoint, evaluator: Evaluator, weights: str, on_unit:
 def _fitting(checkpoints: Sequence[Checkpoint]) -> int:
     """A process a core if all models are small and on a CPU."""
     for section in (checkpoint.section for checkpoint in checkpoints):
-        folder = Path(model_folder(section.path))
-        files = list(folder.glob("*.safetensors")) if folder.is_dir() else []
-        if checked_device(section.device) != "cpu" or not files or sum(file.stat().st_size for file in files) > SMALL:
+        if checked_device(section.device) != "cpu" or not is_small(section):
             return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+import typing
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,13 +18,12 @@ from oneshot_rlvr.evaluation.sweep import evaluate_checkpoints, write_examples
 from oneshot_rlvr.files import verify_folder
 from oneshot_rlvr.grading.features import REFLECTION_WORDS
 from oneshot_rlvr.grading.modes import get_mode
-from oneshot_rlvr.policy.model import has_chat_template, with_own_template
+from oneshot_rlvr.policy.model import as_the_model_asks, chat_template
 from oneshot_rlvr.problems import Problem, default_suites, find_problems, get_template, suites_of
 from oneshot_rlvr.problems.benchmarks import BENCHMARKS
 from oneshot_rlvr.runs import BASE, EvaluationFolder, Run, Scores, step_of
 
 log = logging.getLogger(__name__)
-OnUnit = Callable[[int, str, int], None]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,35 @@ class Options:
     words: Sequence[str] = REFLECTION_WORDS
 
 
-def evaluate_target(target: str, protocol: Protocol, options: Options, on_unit: OnUnit) -> Result:
+@dataclass(frozen=True)
+class Ahead:
+    """What is yet to be sampled: by a model, calls of a sampler as (responses, their most tokens)."""
+
+    config: Config
+    calls: Sequence[tuple[int, int]]
+
+
+class Listener(typing.Protocol):
+    """Hears how an evaluation goes on."""
+
+    def ahead(self, work: Ahead) -> None:
+        """Before anything is sampled."""
+        ...
+
+    def update(self, done: int, note: str, total: int) -> None:
+        """Units done, what is being sampled, all units."""
+        ...
+
+
+class Nobody:
+    """Hears nothing."""
+
+    def ahead(self, work: Ahead) -> None: ...
+
+    def update(self, done: int, note: str, total: int) -> None: ...
+
+
+def evaluate_target(target: str, protocol: Protocol, options: Options, listener: Listener | None = None) -> Result:
     """Evaluate `target` under the protocol.
 
     Raises:
@@ -75,15 +103,26 @@ def evaluate_target(target: str, protocol: Protocol, options: Options, on_unit: 
         subject=_name(target),
     )
     asked = [checkpoints[0], *_base_under_templates(checkpoints[0], evaluator), *checkpoints[1:]]
-    total = sum(len(evaluator.units(c.content_hash, evaluator.named(c.template))) for c in asked)
-    done = 0
+    listener = listener or Nobody()
+    units = [unit for c in asked for unit in evaluator.units(c.content_hash, evaluator.named(c.template))]
+    ahead = list(
+        {unit.path: unit for unit in units if not unit.path.exists()}.values()
+    )  # equal weights are sampled once
+    if ahead:
+        listener.ahead(Ahead(config, [call for unit in ahead for call in unit.calls]))
+    done, tokens = 0, 0
 
     def count(checkpoint: str, suite: str) -> None:
-        nonlocal done
-        done += 1
-        on_unit(done, f"{checkpoint} {suite}", total)
+        nonlocal done, tokens
+        done, tokens = done + 1, 0
+        listener.update(done, f"{checkpoint} {suite}", len(units))
 
-    scores = evaluate_checkpoints(asked, evaluator, count, options.workers)
+    def add(checkpoint: str, suite: str, number: int) -> None:
+        nonlocal tokens
+        tokens += number
+        listener.update(done, f"{checkpoint} {suite} {tokens:,} tokens", len(units))
+
+    scores = evaluate_checkpoints(asked, evaluator, count, options.workers, add)
     if run is None:
         return Result(scores, None, evaluator.folder)
     write_examples(checkpoints[0], counting(run, checkpoints), evaluator)
@@ -96,7 +135,7 @@ def _base_under_templates(base: Checkpoint, evaluator: Evaluator) -> list[Checkp
     if base.step or base.name != BASE:
         return []
     wanted = [name for name in evaluator.protocol.base_templates if name != evaluator.template.name]
-    return [base.asked_with(name) for name in wanted if name != "chat" or has_chat_template(base.section)]
+    return [base.asked_with(name) for name in wanted if name != "chat" or chat_template(base.section) is not None]
 
 
 def named_suites(names: Sequence[str], limit: int | None) -> dict[str, list[Problem]]:
@@ -142,4 +181,4 @@ def _config_of_model(target: str, settings: Sequence[str]) -> Config:
         verify_folder(path, "Evaluate another checkpoint.")
         config = run.config
         return config.model_copy(update={"model": config.model.model_copy(update={"path": str(path)})})
-    return with_own_template(*resolve("grpo", target, settings))[0]
+    return as_the_model_asks(*resolve("grpo", target, settings))[0]

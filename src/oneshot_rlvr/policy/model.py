@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from oneshot_rlvr.config import Config, ModelSection
@@ -21,6 +21,9 @@ from oneshot_rlvr.config.known import model_folder
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.policy.lora import merged_state
 from oneshot_rlvr.policy.support import shared_prefix_problem
+
+CHAT_TOKENS, THINKING_TOKENS = 1024, 8192  # of a response, where nobody says
+SMALL = 64 << 20  # bytes of weights
 
 
 @dataclass
@@ -60,24 +63,56 @@ class Policy:
                 shutil.copyfile(path, folder / path.name)
 
 
-def has_chat_template(section: ModelSection) -> bool:
-    """Whether the model's tokenizer brings a chat template.
+def chat_template(section: ModelSection) -> str | None:
+    """The chat template that the model's tokenizer brings, if any.
 
     Raises:
         OneshotError: no such model, or its tokenizer cannot be loaded.
     """
     source = model_folder(section.path)
     _refuse_unasked_code(source, section.trust_remote_code)
-    tokenizer = load_tokenizer(source, section.trust_remote_code)
-    return getattr(tokenizer, "chat_template", None) is not None
+    template = getattr(load_tokenizer(source, section.trust_remote_code), "chat_template", None)
+    return template if template is None or isinstance(template, str) else json.dumps(template)
 
 
-def with_own_template(config: Config, sources: dict[str, str]) -> tuple[Config, dict[str, str]]:
-    """A configuration whose template nobody chose, with the tokenizer's chat template if it brings one."""
-    if sources["model.template"] != "package default" or not has_chat_template(config.model):
-        return config, sources
-    model = config.model.model_copy(update={"template": "chat"})
-    return config.model_copy(update={"model": model}), {**sources, "model.template": "the tokenizer's chat template"}
+def as_the_model_asks(config: Config, sources: dict[str, str]) -> tuple[Config, dict[str, str]]:
+    """A configuration with what nobody chose taken from the model's kind.
+
+    A tokenizer's chat template; the length of a response: `CHAT_TOKENS` of a chat model, `THINKING_TOKENS` of one whose
+    template opens a thought; and no more tokens than the model has places for.
+    """
+    template = chat_template(config.model)
+    chosen: dict[str, tuple[Any, str]] = {}
+    if template is not None:
+        thinks = "<think>" in template
+        chosen["model.template"] = "chat", "the tokenizer's chat template"
+        chosen["sampling.max_new_tokens"] = (
+            (THINKING_TOKENS, "a model that thinks") if thinks else (CHAT_TOKENS, "a chat model")
+        )
+    tokens, prompt = (
+        (chosen.get("sampling.max_new_tokens") or (config.sampling.max_new_tokens, ""))[0],
+        config.sampling.max_prompt_tokens,
+    )
+    places = _places(config.model)
+    if places is not None and tokens + prompt > places:
+        chosen["sampling.max_new_tokens"] = places // 2, f"half of the model's {places} places"
+        chosen["sampling.max_prompt_tokens"] = places - places // 2, f"half of the model's {places} places"
+    chosen = {key: value for key, value in chosen.items() if sources[key] == "package default"}
+    parts = {name: {} for name in ("model", "sampling")}
+    for key, (value, _) in chosen.items():
+        section, name = key.split(".")
+        parts[section][name] = value
+    updated = {name: getattr(config, name).model_copy(update=part) for name, part in parts.items() if part}
+    return config.model_copy(update=updated), sources | {key: source for key, (_, source) in chosen.items()}
+
+
+def _places(section: ModelSection) -> int | None:
+    """The most tokens, prompt and response together, that the model allows, where its configuration can be read."""
+    try:
+        config = AutoConfig.from_pretrained(model_folder(section.path), trust_remote_code=section.trust_remote_code)
+    except (OSError, ValueError, KeyError):  # said when the model is loaded
+        return None
+    return getattr(config.get_text_config(), "max_position_embeddings", None)
 
 
 def save_pretrained(model: PreTrainedModel, tokenizer: Any, folder: Path) -> None:
@@ -142,6 +177,13 @@ def enable_checkpointing(model: PreTrainedModel) -> None:
     else:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs=options)
     model.train()
+
+
+def is_small(section: ModelSection) -> bool:
+    """Whether the weights are here and below `SMALL`: seconds a sample on a CPU, where others take minutes."""
+    folder = Path(model_folder(section.path))
+    files = list(folder.glob("*.safetensors")) if folder.is_dir() else []
+    return bool(files) and sum(file.stat().st_size for file in files) <= SMALL
 
 
 def checked_device(name: str) -> str:

@@ -7,7 +7,7 @@ or compacted away.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -32,6 +32,7 @@ class LockstepSampler:
 
     longest: int | None = None
     costly = False
+    on_tokens: Callable[[int], None] | None = None
 
     def __init__(
         self,
@@ -117,6 +118,8 @@ class LockstepSampler:
             numbers = uniforms(key, streams_B[rows], t)
             tokens, logprobs = draw(decoding.logits_SV, slots, numbers, params.temperature, params.top_p, params.top_k)
             ids_BT[rows, t], logprobs_BT[rows, t], lengths_B[rows] = tokens, logprobs, t + 1
+            if self.on_tokens is not None:
+                self.on_tokens(len(rows))
             stops = (tokens[:, None] == stop_ids).any(1)
             if params.stop_strings:
                 stops |= stop_strings.end(ids_BT[rows, : t + 1])

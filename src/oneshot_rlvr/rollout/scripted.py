@@ -13,6 +13,7 @@ class ScriptedSampler:
 
     longest: int | None = None
     costly = False
+    on_tokens: Callable[[int], None] | None = None
 
     def __init__(self, tokenizer: Any, script: Callable[[Prompt, int], str], logprob: float = -1.0) -> None:
         self.tokenizer = tokenizer

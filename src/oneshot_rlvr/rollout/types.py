@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -72,11 +72,13 @@ class Sampler(Protocol):
     """Anything that turns prompts into groups of rollouts.
 
     `longest` is the most tokens of prompt and response that it takes, None for what the policy takes; `costly` says
-    that one is better kept for other weights than made anew.
+    that one is better kept for other weights than made anew. Whoever waits may set `on_tokens`: a sampler that can
+    calls it with the number of tokens each time that it has drawn some.
     """
 
     longest: int | None
     costly: bool
+    on_tokens: Callable[[int], None] | None
 
     def sample(self, prompts: Sequence[Prompt], n: int, params: SamplingParams) -> list[list[Rollout]]:
         """`n` rollouts of each prompt, in the prompts' order."""

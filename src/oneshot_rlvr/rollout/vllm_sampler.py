@@ -10,7 +10,7 @@ bit-identical with this sampler.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -37,6 +37,7 @@ class VllmSampler:
     """
 
     costly = True
+    on_tokens: Callable[[int], None] | None = None  # the engine shows progress of its own
 
     def __init__(self, policy: Policy, source: str, longest: int, memory: float) -> None:
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")  # the engine in this process: weights are shared
