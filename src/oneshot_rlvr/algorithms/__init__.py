@@ -18,6 +18,7 @@ from oneshot_rlvr.algorithms import (  # noqa: F401 - each file registers its un
     cispo,
     clipped,
     dr_grpo,
+    gae,
     grpo,
     gspo,
     likelihood,

@@ -12,9 +12,9 @@ import torch
 
 Ids = tuple[int, ...]
 Ragged = Sequence[torch.Tensor]  # a tensor [T] for each rollout, T its length
-# What a unit may ask for: log-probabilities before the first update, of the reference model, of the teacher; and that
-# rollouts whose advantages are all 0 are scored too.
-NEEDS = ("old", "reference", "teacher", "zero_advantage")
+# What a unit may ask for: log-probabilities before the first update, of the reference model, of the teacher; a critic's
+# values; and that rollouts whose advantages are all 0 are scored too.
+NEEDS = ("old", "reference", "teacher", "values", "zero_advantage")
 
 
 class Sampled(Protocol):
@@ -43,7 +43,7 @@ class Experience:
 
     `prompt_B` is each rollout's place in `prompts`, `group_B` its group. `rewards_B` is NaN where unscorable. The rest
     holds a tensor [T] a rollout, or None until a stage fills it: log-probabilities of `sampler`, `old` policy,
-    `reference` and `teacher`; `values`; `advantages` and `returns`.
+    `reference` and `teacher`; a critic's `values` before each token; `advantages`, and `returns`, which values aim at.
     """
 
     prompts: tuple[Ids, ...]

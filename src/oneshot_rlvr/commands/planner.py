@@ -154,6 +154,7 @@ def memory(config: Config, shape: Shape, device: str) -> dict[str, float]:
     if config.model.lora_rank:
         per_layer = 2 * shape.hidden + shape.head * (2 * shape.heads + 2 * shape.key_value_heads)
         trained = config.model.lora_rank * shape.layers * (per_layer + 4 * shape.hidden + 3 * shape.intermediate)
+    critic = weights if "values" in others(config) else 0
     tokens = microbatch_tokens(config.batch.microbatch_tokens, device)
     inside = 10 * shape.hidden + 2 * shape.key_value_heads * shape.head + 5 * shape.intermediate  # kept for backward
     layers = 1 if config.model.gradient_checkpointing else shape.layers
@@ -166,8 +167,8 @@ def memory(config: Config, shape: Shape, device: str) -> dict[str, float]:
     parts = {
         "weights": weights * width + (weights * 2 if config.model.autocast and not short else 0),
         "other models": weights * width * len(others(config)),
-        "gradients": trained * 4,
-        "optimizer": trained * (12 if short else 8),
+        "gradients": (trained + critic) * 4,
+        "optimizer": (trained + critic) * (12 if short else 8),
         "sampling: keys and values": cache,
         "update: activations": activations,
         "update: logits": 3 * 4 * LOGITS_BUDGET,
@@ -185,7 +186,7 @@ def seconds(config: Config, shape: Shape, device: Device, length: float) -> dict
     sample = sampling_seconds(config, shape, device, [(rollouts, longest)], length) if sampled(config) else 0.0
     if device.operations:
         forward = _forward(config, shape, rollouts * length, length)
-        passes = 4 if config.model.gradient_checkpointing else 3
+        passes = (4 if config.model.gradient_checkpointing else 3) * learners(config)
         update = (config.batch.epochs * passes + scorings(config)) * forward / device.operations
     else:
         update = _update_on_cpu(config, shape, rollouts * length)
@@ -227,7 +228,7 @@ def _update_on_cpu(config: Config, shape: Shape, tokens: float) -> float:
     with _threads(config):
         score, train = (took.of(shape.layers) for took in learning(_sizes(shape), size))
     again = score if config.model.gradient_checkpointing else 0.0
-    each = config.batch.epochs * (train + again + BESIDE_MICROBATCH) + scorings(config) * score
+    each = config.batch.epochs * learners(config) * (train + again + BESIDE_MICROBATCH) + scorings(config) * score
     return tokens / size * each
 
 
@@ -261,6 +262,11 @@ def _threads(config: Config) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def learners(config: Config) -> int:
+    """Models that are trained: the policy, and a critic where there is one."""
+    return 1 + ("values" in others(config))
+
+
 def scorings(config: Config) -> int:
     """Forward passes before the update: of other models, and of the policy itself where it changes within a step."""
     return len(others(config)) + (config.batch.minibatches > 1 or config.batch.epochs > 1)
@@ -269,7 +275,7 @@ def scorings(config: Config) -> int:
 def others(config: Config) -> Set[str]:
     """The models beside the policy that a run's algorithm asks for."""
     needs = Algorithm.of(config.algorithm, config.sampling.max_new_tokens).needs
-    return needs & {"reference", "teacher"}
+    return needs & {"reference", "teacher", "values"}
 
 
 def sampled(config: Config) -> bool:

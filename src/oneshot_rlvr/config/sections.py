@@ -155,6 +155,19 @@ class OptimizerSection(Section):
     )
 
 
+class CriticSection(Section):
+    """The critic of algorithms that need values (`gae`)."""
+
+    path: str | None = Field(default=None, description="the model that it begins as; null for the policy's")
+    learning_rate: float = Field(default=1e-5, ge=0, le=1000, description="constant; 0 leaves all values 0")
+    weight_decay: float = Field(default=0.01, ge=0, le=1000, description="decoupled, as AdamW has it")
+    max_grad_norm: float = Field(default=1.0, ge=1e-12, le=1e12, description="a longer gradient is scaled to this norm")
+    clip: float = Field(default=0.5, ge=0, le=1e6, description="how far an update may take a value before it stops")
+    warmup_steps: int = Field(
+        default=0, ge=0, le=100_000_000, description="first steps, in which it learns and the policy does not"
+    )
+
+
 class SpeedSection(Section):
     """What makes a step cheap; none of it changes the result beyond rounding, each can be off to measure it."""
 
@@ -199,6 +212,7 @@ class Config(Section):
     algorithm: AlgorithmSection = AlgorithmSection()
     grading: GradingSection = GradingSection()
     optimizer: OptimizerSection = OptimizerSection()
+    critic: CriticSection = CriticSection()
     speed: SpeedSection = SpeedSection()
     run: RunSection = RunSection()
 

@@ -1,7 +1,17 @@
 """The policy: a Hugging Face causal language model, its scores under a shared prefix, its optimizer."""
 
-from oneshot_rlvr.policy.forward import Scorer, score_rollouts
+from oneshot_rlvr.policy.critic import load_critic
+from oneshot_rlvr.policy.forward import Scorer, ValueScorer, score_rollouts
 from oneshot_rlvr.policy.model import Policy, load_policy
 from oneshot_rlvr.policy.optimizer import learning_rate_factor, make_optimizer
 
-__all__ = ["Policy", "Scorer", "learning_rate_factor", "load_policy", "make_optimizer", "score_rollouts"]
+__all__ = [
+    "Policy",
+    "Scorer",
+    "ValueScorer",
+    "learning_rate_factor",
+    "load_critic",
+    "load_policy",
+    "make_optimizer",
+    "score_rollouts",
+]

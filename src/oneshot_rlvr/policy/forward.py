@@ -47,9 +47,7 @@ class Scorer:
     ) -> None:
         activate(None)
 
-    def score(
-        self, rows: Sequence[int], responses: Sequence[Ids], as_tries: bool = False
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def score(self, rows: Sequence[int], responses: Sequence[Ids], as_tries: bool = False) -> tuple[torch.Tensor, ...]:
         """(logprobs_BT, entropy_BT) of `responses[b]` given `prompts[rows[b]]`; zero beyond a response's end.
 
         `as_tries` computes once what responses to a prompt begin with in common; the result is the same.
@@ -57,12 +55,21 @@ class Scorer:
         ids_BT, mask_BT = pad_right(responses, self.policy.device)
         with self.policy.autocast():
             if as_tries and self.policy.shared_prefix:
-                logprobs_N, entropy_N = self._score_tries(build_tries(rows, responses))
+                scores = self._score_tries(build_tries(rows, responses))
             else:
                 score = self._score_shared if self.policy.shared_prefix else self._score_plain
-                logprobs_N, entropy_N = score(rows, ids_BT, mask_BT)
-        zeros_BT = torch.zeros(mask_BT.shape, dtype=logprobs_N.dtype, device=mask_BT.device)
-        return zeros_BT.masked_scatter(mask_BT, logprobs_N), zeros_BT.masked_scatter(mask_BT, entropy_N)
+                scores = score(rows, ids_BT, mask_BT)
+        zeros_BT = torch.zeros(mask_BT.shape, dtype=scores[0].dtype, device=mask_BT.device)
+        return tuple(zeros_BT.masked_scatter(mask_BT, score_N) for score_N in scores)
+
+    def _read(self, states_NH: torch.Tensor, targets_N: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """What is wanted of the states before some tokens."""
+        head = output_layer(self.policy.model)
+        return token_scores(head, states_NH, targets_N, self.temperature, self.logits_budget)
+
+    def _read_logits(self, logits_NV: torch.Tensor, targets_N: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The same, where the model has made logits of the states."""
+        return logit_scores(logits_NV, targets_N, self.temperature)
 
     def backward(self) -> None:
         """Carry the gradients that the micro-batches left on the prompts' keys and values through the prompts."""
@@ -90,7 +97,7 @@ class Scorer:
 
     def _score_shared(
         self, rows: Sequence[int], ids_BT: torch.Tensor, mask_BT: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    ) -> tuple[torch.Tensor, ...]:
         """The first token's distribution comes from the prompt's last hidden state, the rest from the response."""
         rows_B = torch.tensor(rows, device=ids_BT.device)
         hidden_BTH = self.last_PH[rows_B, None]
@@ -99,10 +106,9 @@ class Scorer:
             steps = torch.arange(ids_BT.shape[1] - 1, device=ids_BT.device)
             rest = hidden_states(self.policy.model, ids_BT[:, :-1], self.lengths_P[rows_B, None] + steps)
             hidden_BTH = torch.cat([hidden_BTH, rest], 1)
-        head = output_layer(self.policy.model)
-        return token_scores(head, hidden_BTH[mask_BT], ids_BT[mask_BT], self.temperature, self.logits_budget)
+        return self._read(hidden_BTH[mask_BT], ids_BT[mask_BT])
 
-    def _score_tries(self, tries: Tries) -> tuple[torch.Tensor, torch.Tensor]:
+    def _score_tries(self, tries: Tries) -> tuple[torch.Tensor, ...]:
         """Scores of the nodes, given to every response that passes through them."""
         device = self.policy.device
         prompts_W = torch.tensor(tries.prompts_W, device=device)
@@ -115,19 +121,14 @@ class Scorer:
             activate(SuffixView(self.keys, self.values, self.lengths_P, prompts_W, ancestors_WNN))
             rest = hidden_states(self.policy.model, ids_WN, self.lengths_P[prompts_W, None] + depth_WN)
             states_NH = torch.cat([states_NH, rest.flatten(0, 1)])
-        logprobs_M, entropy_M = token_scores(
-            output_layer(self.policy.model),
-            states_NH[torch.from_numpy(parents).to(device)],
-            torch.from_numpy(tries.targets_M).to(device),
-            self.temperature,
-            self.logits_budget,
-        )
+        states_MH = states_NH[torch.from_numpy(parents).to(device)]
         nodes_N = torch.tensor([node for nodes in tries.nodes_B for node in nodes], device=device)
-        return logprobs_M[nodes_N], entropy_M[nodes_N]
+        scores = self._read(states_MH, torch.from_numpy(tries.targets_M).to(device))
+        return tuple(score_M[nodes_N] for score_M in scores)
 
     def _score_plain(
         self, rows: Sequence[int], ids_BT: torch.Tensor, mask_BT: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    ) -> tuple[torch.Tensor, ...]:
         """Prompt and response in one row, padded on the right, through the model as it comes."""
         lengths = mask_BT.sum(1).tolist()
         texts = [(*self.prompts[row], *ids[:n]) for row, ids, n in zip(rows, ids_BT.tolist(), lengths, strict=True)]
@@ -136,7 +137,19 @@ class Scorer:
         starts_B = torch.tensor([len(self.prompts[row]) for row in rows], device=ids_BT.device)
         places_BS = torch.arange(texts_BS.shape[1], device=ids_BT.device).expand_as(texts_BS)
         predicts_BS = (places_BS >= starts_B[:, None] - 1) & (places_BS < read_BS.sum(1)[:, None] - 1)
-        return logit_scores(logits_BSV[predicts_BS], ids_BT[mask_BT], self.temperature)
+        return self._read_logits(logits_BSV[predicts_BS], ids_BT[mask_BT])
+
+
+class ValueScorer(Scorer):
+    """Values of a critic (`critic.py`), [B, T]: of the state before each token of a response."""
+
+    def _read(self, states_NH: torch.Tensor, targets_N: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        head = output_layer(self.policy.model)
+        return self._read_logits(head(states_NH.to(head.weight.dtype)), targets_N)
+
+    def _read_logits(self, logits_NV: torch.Tensor, targets_N: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        values_N = logits_NV[:, 0]
+        return (values_N.float() if values_N.dtype in (torch.bfloat16, torch.float16) else values_N,)
 
 
 def pad_right(texts: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
@@ -155,11 +168,11 @@ def score_rollouts(
     batches: Sequence[Sequence[int]],
     as_tries: bool = False,
 ) -> list[torch.Tensor]:
-    """Log-probabilities of each response, without gradients: the old policy's or the reference's."""
+    """Log-probabilities of each response, or values, without gradients."""
     found: list[torch.Tensor] = [torch.empty(0)] * len(responses)
     with scorer:
         for batch in batches:
-            logprobs_BT, _ = scorer.score([rows[i] for i in batch], [responses[i] for i in batch], as_tries)
-            for i, logprobs_T in zip(batch, logprobs_BT, strict=True):
-                found[i] = logprobs_T[: len(responses[i])]
+            scores_BT, *_ = scorer.score([rows[i] for i in batch], [responses[i] for i in batch], as_tries)
+            for i, scores_T in zip(batch, scores_BT, strict=True):
+                found[i] = scores_T[: len(responses[i])]
     return found

@@ -68,14 +68,14 @@ def train_step(trainer: Trainer, step: int) -> Metrics:
     weighed = time.perf_counter()
     trainer.run.write_rollouts(step, rollout_rows(groups, experience))
     written = time.perf_counter()
-    rate = models.learner.set_rate(step - 1, config.run.steps)
+    rates = models.begin(step - 1, config.run.steps)
     updated_metrics = update(models, experience, algorithm, config, trainer.budget)
     source.sampler.update(models.policy)
     updated = time.perf_counter()
     return {
         **group_metrics(groups, experience, source.sampled),
         **updated_metrics,
-        "optimizer/learning_rate": rate,
+        **rates,
         "time/sample_s": source.seconds["sample"],
         "time/grade_s": source.seconds["grade"] + written - weighed,
         "time/update_s": updated - written + weighed - collected,

@@ -10,24 +10,27 @@ import torch
 
 from oneshot_rlvr.config import Config, OptimizerSection
 from oneshot_rlvr.errors import OneshotError
-from oneshot_rlvr.policy import Policy, learning_rate_factor, load_policy, make_optimizer
+from oneshot_rlvr.policy import Policy, learning_rate_factor, load_critic, load_policy, make_optimizer
 from oneshot_rlvr.policy.lora import add_adapters
 from oneshot_rlvr.policy.optimizer import trained_parameters
 
-POLICY = "policy"
+POLICY, CRITIC = "policy", "critic"
 
 
 @dataclass
 class Learner:
-    """A module that is trained, under a name, with an optimizer of its own."""
+    """A module that is trained, under a name, with an optimizer of its own; not in a run's first `waits` steps."""
 
     name: str
     module: torch.nn.Module
     optimizer: torch.optim.Optimizer
     section: OptimizerSection
+    waits: int = 0
+    active: bool = True
 
-    def set_rate(self, step: int, steps: int) -> float:
-        """Set and return the learning rate of `step` (from 0) of `steps`."""
+    def begin(self, step: int, steps: int) -> float:
+        """Be ready for `step` (from 0) of `steps`; returns its learning rate."""
+        self.active = step >= self.waits
         rate = self.section.learning_rate * learning_rate_factor(self.section, step, steps)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -56,20 +59,40 @@ class Learner:
 
 @dataclass
 class Models:
-    """The policy; all learners by name, it among them; frozen models by what they are needed for."""
+    """The policy; all learners by name, it among them; frozen models by what they are needed for; a critic, if any."""
 
     policy: Policy
     learners: dict[str, Learner]
     frozen: dict[str, Policy] = field(default_factory=dict)
+    critic: Policy | None = None
 
     @property
     def learner(self) -> Learner:
         """The policy's."""
         return self.learners[POLICY]
 
+    def begin(self, step: int, steps: int) -> dict[str, float]:
+        """Make all learners ready for `step` (from 0) of `steps`; returns their learning rates as metrics."""
+        rates = {name: learner.begin(step, steps) for name, learner in self.learners.items()}
+        return {f"{'optimizer' if name == POLICY else name}/learning_rate": rate for name, rate in rates.items()}
+
     def of(self, need: str) -> Policy:
-        """Which model's log-probabilities `old`, `reference` or `teacher` are."""
+        """Which model's scores `old`, `reference`, `teacher` or `values` are."""
+        if need == "values":
+            assert self.critic is not None
+            return self.critic
         return self.policy if need == "old" else self.frozen[need]
+
+    def add_critic(self, config: Config) -> Learner:
+        """A critic as a run begins with it; the policy waits while it warms up."""
+        section = config.model.model_copy(update={"path": config.critic.path or config.model.path})
+        self.critic = load_critic(section, config.speed.shared_prefix)
+        self.learner.waits = config.critic.warmup_steps
+        own = config.critic.model_dump(include={"learning_rate", "weight_decay", "max_grad_norm"})
+        rules = OptimizerSection(betas=config.optimizer.betas, eps=config.optimizer.eps, **own)
+        learner = Learner(CRITIC, self.critic.model, make_optimizer(self.critic.model, rules), rules)
+        self.learners[CRITIC] = learner
+        return learner
 
 
 def policy_learner(policy: Policy, config: Config) -> Learner:

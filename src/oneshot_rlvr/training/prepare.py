@@ -16,7 +16,7 @@ from oneshot_rlvr.problems import Problem, get_template
 from oneshot_rlvr.rollout import Sampler, make_sampler
 from oneshot_rlvr.runs import Run
 from oneshot_rlvr.runs.loggers import check_loggers
-from oneshot_rlvr.training.checkpoint import load_models
+from oneshot_rlvr.training.checkpoint import load_models, restore_learner
 from oneshot_rlvr.training.collectors import COLLECTORS
 from oneshot_rlvr.training.groups import Group
 from oneshot_rlvr.training.models import Models, load_frozen, new_models
@@ -85,6 +85,10 @@ def prepare(
                 fix="Mend it or leave it out.",
             )
     models.frozen |= load_frozen(config, algorithm.needs, models.policy)
+    if "values" in algorithm.needs:
+        critic = models.add_critic(config)
+        if done:
+            restore_learner(run, done, critic)
     source = Source(config, problems, models.policy, grader, sampler or make_sampler(models.policy, config))
     if check := getattr(collector.function, "check", None):
         check(source, **collector.options)

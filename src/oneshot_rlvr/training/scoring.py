@@ -10,12 +10,12 @@ import torch
 from oneshot_rlvr.algorithms import Experience
 from oneshot_rlvr.config import Config
 from oneshot_rlvr.memory import Budget, in_pieces
-from oneshot_rlvr.policy import Policy, Scorer, score_rollouts
+from oneshot_rlvr.policy import Policy, Scorer, ValueScorer, score_rollouts
 from oneshot_rlvr.policy.logprobs import LOGITS_BUDGET
 from oneshot_rlvr.training.batching import microbatch_tokens, microbatches, trie_microbatches
 from oneshot_rlvr.training.models import Models
 
-LOGPROBS = ("old", "reference", "teacher")
+SCORES = ("old", "reference", "teacher", "values")
 
 
 def microbatch_budget(config: Config, device: torch.device) -> Budget:
@@ -45,22 +45,23 @@ class Passes:
         ]
         return microbatches(read, indices, self.budget.size, speed.sort_by_length), False
 
-    def scorer(self, policy: Policy) -> Scorer:
+    def scorer(self, policy: Policy, kind: type[Scorer] = Scorer) -> Scorer:
         """Scores of the step's prompts."""
         logits = LOGITS_BUDGET if self.config.speed.chunk_logits else 1 << 62
-        return Scorer(policy, self.experience.prompts, self.config.sampling.temperature, logits)
+        return kind(policy, self.experience.prompts, self.config.sampling.temperature, logits)
 
-    def logprobs(self, policy: Policy, indices: Sequence[int]) -> list[torch.Tensor]:
-        """Log-probabilities of some rollouts without gradients; an empty tensor for each of the others."""
-        seen = self.experience
+    def scores(self, models: Models, need: str, indices: Sequence[int]) -> list[torch.Tensor]:
+        """Log-probabilities or values of some rollouts without gradients; an empty tensor for each of the others."""
+        seen, policy = self.experience, models.of(need)
+        scorer = self.scorer(policy, ValueScorer if need == "values" else Scorer)
         return in_pieces(
             self.budget,
-            lambda: score_rollouts(self.scorer(policy), seen.prompt_B, seen.responses, *self.split(policy, indices)),
+            lambda: score_rollouts(scorer, seen.prompt_B, seen.responses, *self.split(policy, indices)),
         )
 
 
 def score(models: Models, passes: Passes, needs: Set[str], used: Sequence[int] | None = None) -> Experience:
-    """The experience with the log-probabilities in `needs` that it lacks: of all rollouts, or of those `used`."""
-    missing = [need for need in LOGPROBS if need in needs and getattr(passes.experience, need) is None]
+    """The experience with the log-probabilities and values in `needs` that it lacks: of all, or of those `used`."""
+    missing = [need for need in SCORES if need in needs and getattr(passes.experience, need) is None]
     indices = range(len(passes.experience)) if used is None else used
-    return replace(passes.experience, **{need: passes.logprobs(models.of(need), indices) for need in missing})
+    return replace(passes.experience, **{need: passes.scores(models, need, indices) for need in missing})
