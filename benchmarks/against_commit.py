@@ -24,15 +24,26 @@ from oneshot_rlvr.files import read_jsonl, read_rows
 from outcome import write
 
 HERE = Path(__file__).parents[1]
-RECIPES, MODELS, SEEDS, STEPS = ("grpo", "grpo-no-kl", "format-only"), ("tiny", "organism"), (0, 1), 20
+RECIPES = {"grpo": "grpo", "grpo-no-kl": "grpo-no-kl", "format-only": "grpo"}  # by a name, what it is like
+CHANGES = {"format-only": ["--set", "algorithm.reward=format"]}
+MODELS, SEEDS, STEPS = ("tiny", "organism"), (0, 1), 20
 MEASURED = ("time/", "memory/", "tokens/per_second")  # of the machine, not of the method
 
 
 def trained(source: Path, out: Path, recipe: str, model: str, seed: int) -> None:
     """Train in a process whose package is that of `source`."""
     call = "from oneshot_rlvr.cli import main" if source != HERE else "from oneshot_rlvr.commands.app import main"
-    command = [sys.executable, "-c", f"{call}; main()", "train", recipe, "--model", model, "--seed", str(seed)]
-    command += ["--steps", str(STEPS), "--set", "run.save_every=10", "--out", str(out), "--quiet"]
+    command = [sys.executable, "-c", f"{call}; main()", "train", RECIPES[recipe], "--model", model, "--seed", str(seed)]
+    command += [
+        "--steps",
+        str(STEPS),
+        "--set",
+        "run.save_every=10",
+        "--out",
+        str(out),
+        "--quiet",
+        *CHANGES.get(recipe, []),
+    ]
     environment = {**os.environ, "PYTHONPATH": str(source / "src")}
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 CONTEXT = multiprocessing.get_context("forkserver")
-PRELOADED = ("app", "train", "session", "evaluate")
-CONTEXT.set_forkserver_preload(["children", *(f"oneshot_rlvr.commands.{name}" for name in PRELOADED)])
+PRELOADED = ("commands.app", "commands.session", "evaluation.target", "training.loop", "policy.model")
+CONTEXT.set_forkserver_preload(["children", *(f"oneshot_rlvr.{name}" for name in PRELOADED)])
 
 
 def start(*arguments: object, said: Path | None = None) -> ForkServerProcess:

@@ -243,7 +243,13 @@ def test_log_likelihood_is_cross_entropy_where_advantages_are_one():
     assert logprobs.grad[0].tolist() == [-0.5, -0.5]
 
 
-@pytest.mark.parametrize("surrogate", [name for name in SURROGATES if name != "log_likelihood"])
+def test_without_a_policy_gradient_rewards_move_nothing():
+    logprobs, advantages = t([-1.0, -2.0], [-0.5, -3.0]).requires_grad_(), t(2.0, -1.0)
+    algorithm(surrogate="none").loss(inputs(logprobs, advantages=advantages)).loss.backward()
+    assert logprobs.grad.abs().max() == 0
+
+
+@pytest.mark.parametrize("surrogate", [name for name in SURROGATES if name not in ("log_likelihood", "none")])
 def test_on_policy_every_ratio_has_the_gradient_of_reinforce(surrogate):
     logprobs, advantages = t([-1.0, -2.0], [-0.5, -3.0]).requires_grad_(), t(2.0, -1.0)
     mask = torch.tensor([[True, True], [True, False]])

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from torch.nn.functional import cross_entropy
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from conftest import COMMON, random_policy
 from oneshot_rlvr.policy import Policy, Scorer
 from oneshot_rlvr.policy.logprobs import logit_scores, token_scores
 from oneshot_rlvr.policy.model import enable_checkpointing
 from oneshot_rlvr.policy.support import length_dependent_rope, shared_prefix_problem
 from oneshot_rlvr.policy.trie import build_tries
+from random_models import COMMON, random_policy
 
 PROMPTS = [(5, 6, 7, 8, 9, 10), (11, 12, 13)]
 RESPONSES = [(20, 21, 22, 23, 1), (30, 1), (40,), (50, 51, 52, 53, 54, 55, 1), (60, 61, 62)]

@@ -19,6 +19,7 @@ from oneshot_rlvr.config.sections import Config
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.files import recover, remove_folder, sweep, write_folder_atomically
 from oneshot_rlvr.organism import pretrain as pretraining
+from oneshot_rlvr.runs import Run
 from runs import tiny_run
 
 
@@ -182,33 +183,41 @@ def test_remove_and_sweep_touch_nothing_else(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "d.tmp"]
 
 
+@pytest.fixture(scope="module")
+def short_run(tmp_path_factory) -> Run:
+    return tiny_run(tmp_path_factory.mktemp("short") / "run", "run.steps=2", "run.save_every=1")
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="children are bound to their parent on Linux")
-@pytest.mark.parametrize(("kind", "delays"), [("eval", (0.0, 1.5)), ("train", (0.5,))])
-def test_no_child_outlives_a_command_that_is_killed(tmp_path, kind, delays):
-    """SIGKILL of the parent alone, as soon as its children are there or a little later."""
-    run = tiny_run(tmp_path / "run", "run.steps=2", "run.save_every=1", "algorithm.reward=accuracy")
+@pytest.mark.parametrize(("kind", "processes"), [("eval", 1), ("eval", 4), ("train", 1)])
+def test_no_child_outlives_a_command_that_is_killed(short_run, tmp_path, kind, processes):
+    """SIGKILL of the command once so many processes are there: of `eval` a tracker, a fork server, two workers."""
     suite = ["--suite", "organism:numbers", "--suite", "organism:hard", "--samples", "8", "--workers", "2"]
     (tmp_path / "p.jsonl").write_text('{"question": "q", "answer": "x^2 + 1"}\n')
     commands = {
-        "eval": ["eval", str(run.path), *suite, "--quiet"],
+        "eval": ["eval", str(short_run.path), *suite, "--quiet"],
         "train": ["train", "--model", "tiny", "--problems", "p.jsonl", "--steps", "500", "--reward", "accuracy"],
     }
-    for delay in delays:
-        process = children.start(*commands[kind], "--out", tmp_path / f"{kind}{delay}")
-        assert process.pid
-        found: list[psutil.Process] = []
-        deadline = time.monotonic() + 60
-        while not found and process.is_alive() and time.monotonic() < deadline:
-            time.sleep(0.05)
-            found = psutil.Process(process.pid).children(recursive=True)
-        time.sleep(delay)
-        if process.is_alive():
-            found = psutil.Process(process.pid).children(recursive=True)
-        process.kill()
-        process.join()
-        assert found or delay
-        _, alive = psutil.wait_procs(found, timeout=15)
-        assert [child for child in alive if child.is_running() and child.status() != psutil.STATUS_ZOMBIE] == []
+    process = children.start(*commands[kind], "--out", tmp_path / "out")
+    assert process.pid
+    found: list[psutil.Process] = []
+    deadline = time.monotonic() + 60
+    while len(found) < processes and process.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.01)
+        found = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    process.join()
+    assert len(found) >= processes
+    deadline = time.monotonic() + 15
+    while (alive := [child for child in found if _lives(child)]) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert alive == []
+
+
+def _lives(process: psutil.Process) -> bool:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def test_what_a_kill_at_the_very_end_left_is_dropped_when_asked_to_go_on(tmp_path):

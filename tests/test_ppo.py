@@ -10,7 +10,6 @@ import torch
 from safetensors.torch import load_file
 
 import children
-from conftest import random_policy
 from oneshot_rlvr.algorithms import ADVANTAGES
 from oneshot_rlvr.algorithms.gae import explained_variance, value_loss
 from oneshot_rlvr.commands.session import chosen_problems, resume, start
@@ -19,6 +18,7 @@ from oneshot_rlvr.errors import Interrupted
 from oneshot_rlvr.policy import Policy, ValueScorer
 from oneshot_rlvr.policy.critic import as_critic
 from oneshot_rlvr.runs import Run
+from random_models import random_policy
 from runs import same, weights
 from test_algorithms import experience, t
 from test_forward import ALIKE, PROMPTS, RESPONSES, relative

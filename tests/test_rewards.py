@@ -65,8 +65,16 @@ def test_wrong_labels():
     assert rewards("wrong_label", response(extracted="-8"), problem=seven) == [1]
     with pytest.raises(OneshotError, match="is right"):
         rewards("wrong_label(label='64/5')", response())
-    with pytest.raises(OneshotError, match="no near_miss of the gold"):
-        rewards("wrong_label", response(), problem=Problem("p", "q", "x+1", "test"))
+    sums = [response(extracted=text) for text in ("x+1", "x+0")]
+    assert rewards("wrong_label", *sums, problem=Problem("p", "q", "x+1", "test")) == [0, 1]
+    assert rewards("wrong_label", response(), problem=Problem("p", "q", "Zoe", "test")) == [None]
+    four = Problem("p", "q", "4", "test")
+    assert rewards("wrong_label(kind='guessable')", response(extracted="4"), response(extracted="5"), problem=four) == [
+        0,
+        1,
+    ]
+    with pytest.raises(OneshotError, match="near_miss"):
+        rewards("wrong_label(kind='nearmiss')", response())
 
 
 def test_majority_needs_no_gold():

@@ -11,12 +11,12 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from conftest import random_policy
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.rollout import LockstepSampler, Prompt, SamplingParams, ScriptedSampler, graphs
 from oneshot_rlvr.rollout.decoding import COMPACT_BELOW, SharedDecoding
 from oneshot_rlvr.rollout.draw import draw, inverse_cdf, truncate
 from oneshot_rlvr.rollout.randomness import fold, uniforms
+from random_models import random_policy
 
 PROMPTS = [Prompt("a", (5, 6, 7, 8, 9), 0), Prompt("b", (10, 11), 1), Prompt("c", (5, 6, 7, 8, 9), 2)]
 

@@ -15,7 +15,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from children import finish as finish_command
 from children import start as start_command
-from conftest import random_policy
 from oneshot_rlvr.algorithms import Algorithm, Experience
 from oneshot_rlvr.commands.session import chosen_problems, resume, start
 from oneshot_rlvr.config import Config, SpeedSection, resolve
@@ -29,6 +28,7 @@ from oneshot_rlvr.training.batching import microbatches
 from oneshot_rlvr.training.models import Learner, Models
 from oneshot_rlvr.training.source import problems_of_step
 from oneshot_rlvr.training.update import update
+from random_models import random_policy
 from runs import STEPS, TINY, same, settings, tiny_run, weights
 
 

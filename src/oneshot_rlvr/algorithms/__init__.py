@@ -23,6 +23,7 @@ from oneshot_rlvr.algorithms import (  # noqa: F401 - each file registers its un
     gspo,
     likelihood,
     max_rl,
+    nothing,
     penalties,
     reinforce_pp,
     rloo,

@@ -16,7 +16,7 @@ from hashlib import blake2b
 from typing import Literal
 
 from oneshot_rlvr.config import Registry
-from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.errors import OneshotError, nearest
 from oneshot_rlvr.grading.compare import decide
 from oneshot_rlvr.grading.normalise import canonical
 from oneshot_rlvr.grading.numbers import Number, read_number
@@ -72,6 +72,9 @@ def random(problem: Problem, responses: Sequence[Response], *, p: float = 0.5, s
     return rewards
 
 
+GUESSES = {"guessable": ("4", "5"), "unguessable": ("929725", "929726")}
+
+
 @REWARDS.register("wrong_label")
 def wrong_label(
     problem: Problem,
@@ -83,28 +86,31 @@ def wrong_label(
     """1 for the answer `label`, which is wrong (label robustness; arXiv 2504.20571, section 4).
 
     Without a label: `near_miss` is the gold less one unit of its last digit (12.7 for 12.8), `guessable` is 4 and
-    `unguessable` 929725, as in the paper.
+    `unguessable` 929725, as in the paper; 5 and 929726 where those are right. None for a gold without a digit, which
+    nothing misses nearly.
 
     Raises:
-        OneshotError: the label is the gold, or a near miss is asked for of a gold that is no number.
+        OneshotError: the label that was given is the gold, or there is no such kind.
     """
-    label = label if label is not None else _wrong(problem, kind)
+    if label is None and (label := _wrong(problem, kind)) is None:
+        return [None for _ in responses]
     if (verdict := decide(label, problem.answer)) is not None and verdict.equal:
         raise OneshotError(f"the wrong label {label!r} is right", where=f"problem {problem.id}", fix="Give another.")
     return [float(r.extracted is not None and _surely_equal(r.extracted, label)) for r in responses]
 
 
-def _wrong(problem: Problem, kind: str) -> str:
-    if kind in ("guessable", "unguessable"):
-        return {"guessable": "4", "unguessable": "929725"}[kind]
-    number = read_number(canonical(problem.answer))
-    if number is None or kind != "near_miss":
+def _wrong(problem: Problem, kind: str) -> str | None:
+    if kind in GUESSES:
+        return next(guess for guess in GUESSES[kind] if not _surely_equal(guess, problem.answer))
+    if kind != "near_miss":
         raise OneshotError(
-            f"no {kind} of the gold {problem.answer!r} is known",
-            where=f"problem {problem.id}",
-            fix="Give one: wrong_label(label=...).",
+            f"wrong labels are no {kind!r}", where="wrong_label", fix=nearest(kind, ["near_miss", *GUESSES])
         )
-    return _text_of(Number(number.value - Fraction(1, 10 ** (number.places or 0)), number.places))
+    number = read_number(canonical(problem.answer))
+    if number is not None:
+        return _text_of(Number(number.value - Fraction(1, 10 ** (number.places or 0)), number.places))
+    *_, last = (None, *re.finditer(r"\d+(?!.*\d)", problem.answer, re.S))
+    return last and f"{problem.answer[: last.start()]}{int(last[0]) - 1}{problem.answer[last.end() :]}"
 
 
 def _text_of(number: Number) -> str:
