@@ -15,8 +15,9 @@ test: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/pyright
-	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist worksteal
+	$(BIN)/pyright & types=$$!; tests=0; \
+	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist worksteal || tests=$$?; \
+	wait $$types && exit $$tests
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev

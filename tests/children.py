@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from typing import Any
 
 CONTEXT = multiprocessing.get_context("forkserver")
 PRELOADED = ("commands.app", "commands.session", "evaluation.target", "training.loop", "policy.model")
@@ -27,17 +26,6 @@ def finish(*arguments: object) -> int | None:
     return process.exitcode
 
 
-def result(function: Callable[..., Any], *arguments: object) -> Any:
-    """What a module's function returns in a process of its own."""
-    ours, theirs = CONTEXT.Pipe(duplex=False)
-    process = _started(_answer, theirs, function, arguments)
-    theirs.close()
-    try:
-        return ours.recv()
-    finally:
-        process.join()
-
-
 def _started(target: Callable[..., None], *arguments: object) -> ForkServerProcess:
     process = CONTEXT.Process(target=target, args=arguments)
     process.start()
@@ -52,7 +40,3 @@ def _command(arguments: list[str], said: Path) -> None:
 
     sys.argv = ["oneshot", *arguments]
     main()
-
-
-def _answer(pipe: Any, function: Callable[..., Any], arguments: tuple[object, ...]) -> None:
-    pipe.send(function(*arguments))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -10,7 +12,6 @@ import pytest
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-import children
 from oneshot_rlvr.algorithms import Algorithm, Experience
 from oneshot_rlvr.config import resolve
 from oneshot_rlvr.policy.model import Policy
@@ -53,18 +54,27 @@ def measure(vocabulary: int, length: int, rollouts: list[int], chunk: bool) -> l
     return [min(peak(count) for _ in range(times)) for count in rollouts]
 
 
-def peaks(vocabulary: int, length: int, rollouts: list[int], chunk: bool = True) -> list[float]:
-    return children.result(measure, vocabulary, length, rollouts, chunk)
+def peaks(*asked: tuple[int, int, list[int], bool]) -> list[list[float]]:
+    """What `measure` says of each, in one new process."""
+    code = (
+        "import json, sys, test_memory; print(json.dumps([test_memory.measure(*a) for a in json.loads(sys.argv[1])]))"
+    )
+    command = [sys.executable, "-c", code, json.dumps(asked)]
+    folder = Path(__file__).parent
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_rollouts_beyond_a_microbatch_take_no_more_memory():
-    four, many = peaks(2000, 512, [4, 64])  # one micro-batch, and sixteen
+    [[four, many]] = peaks((2000, 512, [4, 64], True))  # one micro-batch, and sixteen
     assert many < 1.5 * four + 16
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_no_tensor_of_length_times_vocabulary():
     logits = 1024 * 152_000 * 4 / 2**20  # of one micro-batch, 594 MiB
-    assert peaks(152_000, 256, [4])[0] < 0.5 * logits
-    assert peaks(152_000, 256, [4], chunk=False)[0] > logits  # the measure sees what it should
+    [[chunked], [whole]] = peaks((152_000, 256, [4], True), (152_000, 256, [4], False))
+    assert chunked < 0.5 * logits
+    assert whole > logits  # the measure sees what it should
