@@ -5,7 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-from collections.abc import Callable
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
@@ -16,7 +15,10 @@ CONTEXT.set_forkserver_preload(["children", *(f"oneshot_rlvr.{name}" for name in
 
 def start(*arguments: object, said: Path | None = None) -> ForkServerProcess:
     """`oneshot` with the arguments, in this folder; its errors go to the file `said`."""
-    return _started(_command, [str(argument) for argument in arguments], said or Path(os.devnull))
+    asked = [str(argument) for argument in arguments]
+    process = CONTEXT.Process(target=_command, args=(asked, said or Path(os.devnull)))
+    process.start()
+    return process
 
 
 def finish(*arguments: object) -> int | None:
@@ -24,12 +26,6 @@ def finish(*arguments: object) -> int | None:
     process = start(*arguments)
     process.join()
     return process.exitcode
-
-
-def _started(target: Callable[..., None], *arguments: object) -> ForkServerProcess:
-    process = CONTEXT.Process(target=target, args=arguments)
-    process.start()
-    return process
 
 
 def _command(arguments: list[str], said: Path) -> None:

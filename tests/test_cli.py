@@ -6,6 +6,8 @@ import fcntl
 import json
 import resource
 import shutil
+import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -284,3 +286,13 @@ def test_pretraining_gives_a_model_with_a_card(tmp_path, monkeypatch):
     assert oneshot("pretrain", "--preset", "tiny", "--steps", 3, "--out", tmp_path / "new")[0] == 0
     assert "oneshot pretrain --preset tiny --seed 0 --steps 3" in (tmp_path / "new" / "README.md").read_text()
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "new").config.model_type == "qwen2"
+
+
+def test_a_reader_that_has_seen_enough_is_no_mistake():
+    process = subprocess.Popen(
+        [sys.executable, "-m", "oneshot_rlvr", "config"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout and process.stderr
+    process.stdout.close()
+    assert process.wait(60) == 141
+    assert process.stderr.read() == b""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -30,6 +31,9 @@ def ended_well(function: Callable[..., None]) -> Callable[..., None]:
         except OneshotError as error:
             print(f"oneshot: error: {error}", file=sys.stderr)
             raise typer.Exit(2) from None
+        except BrokenPipeError:  # whoever read the output has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(141) from None
         except (OSError, UnicodeEncodeError) as error:  # the system's refusal: a name too long, a disk, a permission
             reason = getattr(error, "strerror", None) or str(error)
             where = getattr(error, "filename", None)

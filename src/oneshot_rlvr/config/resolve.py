@@ -22,6 +22,7 @@ Kind = Literal["recipes", "profiles"]
 Layer = tuple[str, dict[str, Any]]  # where values come from, and the values by dotted key
 LOCAL_PATHS = ("model.path", "data.problems", "run.validation", "algorithm.teacher")
 YAML_FILES = (".yaml", ".yml")
+RUNS = "runs"  # where runs are written; nobody's name on the hub
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
 
@@ -85,7 +86,8 @@ def layers_of(kind: Kind, name: str, seen: tuple[str, ...] = ()) -> list[Layer]:
 def _profile(model: str) -> list[Layer]:
     if model in names("profiles"):
         return layers_of("profiles", model)
-    if is_folder(model) or (HUB_NAME.fullmatch(model) and not is_folder(Path(model).parts[0])):
+    owner = model.partition("/")[0]
+    if is_folder(model) or (HUB_NAME.fullmatch(model) and owner != RUNS and not is_folder(owner)):
         return [(f"model profile {model}", {"model.path": model})]
     if "/" in model:  # a path; the hub would be asked for it in vain
         raise OneshotError("no such model folder", where=model, fix=beside(Path(model)))
