@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import multiprocessing
 import os
 import signal
-import threading
 
 _PR_SET_PDEATHSIG = 1
 
@@ -22,19 +20,3 @@ def die_with_parent(parent: int) -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
-
-
-def die_with_program() -> None:
-    """In a worker of a process pool: leave Ctrl-C to the program that made the pool, and end when it is gone.
-
-    The worker's parent may be a fork server, so a thread waits for the program itself.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    program = multiprocessing.parent_process()
-    assert program is not None
-
-    def wait() -> None:
-        program.join()
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
