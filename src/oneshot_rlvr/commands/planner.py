@@ -11,7 +11,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -65,16 +65,10 @@ KNOWN: dict[str, dict[str, int]] = {
 
 
 @dataclass(frozen=True)
-class Shape:
+class Shape(Sizes):
     """A decoder's sizes; `matrices` are the weights that a token is multiplied with, the output layer's among them."""
 
     layers: int
-    hidden: int
-    intermediate: int
-    heads: int
-    key_value_heads: int
-    head: int
-    vocabulary: int
     tied: bool
 
     @property
@@ -209,7 +203,7 @@ def sampling_seconds(
         rows = min(2 ** round(math.log2(rows)), 1024)  # few sizes to measure
         if rows not in took:
             with _threads(config):
-                took[rows] = decoding(_sizes(shape), rows, max(1, round(mean / 2))).of(shape.layers) + BESIDE_TOKEN
+                took[rows] = decoding(shape, rows, max(1, round(mean / 2))).of(shape.layers) + BESIDE_TOKEN
         total += waves * longest * took[rows]
     return total / device.decode_share
 
@@ -226,7 +220,7 @@ def _sampling_on_gpu(config: Config, shape: Shape, device: Device, rollouts: int
 def _update_on_cpu(config: Config, shape: Shape, tokens: float) -> float:
     size = microbatch_tokens(config.batch.microbatch_tokens, "cpu")
     with _threads(config):
-        score, train = (took.of(shape.layers) for took in learning(_sizes(shape), size))
+        score, train = (took.of(shape.layers) for took in learning(shape, size))
     again = score if config.model.gradient_checkpointing else 0.0
     each = config.batch.epochs * learners(config) * (train + again + BESIDE_MICROBATCH) + scorings(config) * score
     return tokens / size * each
@@ -246,10 +240,6 @@ def _forward(config: Config, shape: Shape, tokens: float, length: float) -> floa
     """Operations of a forward pass over responses of a mean length."""
     context = config.sampling.max_prompt_tokens + length / 2
     return tokens * (2 * shape.matrices + shape.layers * shape.heads * shape.head * 4 * context)
-
-
-def _sizes(shape: Shape) -> Sizes:
-    return Sizes(**{field.name: getattr(shape, field.name) for field in fields(Sizes)})
 
 
 @contextmanager
