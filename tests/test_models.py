@@ -82,6 +82,10 @@ def test_the_length_of_a_response_comes_from_the_kind_of_model_unless_told_other
     assert lengths("sampling.max_new_tokens=77") == (1024, 77)
     config.write_text(json.dumps(json.loads(config.read_text()) | {"max_position_embeddings": 600}))
     assert lengths() == (300, 300)
+    assert lengths("sampling.max_new_tokens=77", "sampling.max_prompt_tokens=500") == (500, 77)
+    assert lengths("sampling.max_new_tokens=77") == (300, 77)
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"max_position_embeddings": 1200}))
+    assert lengths("sampling.max_new_tokens=77") == (1024, 77)  # what was given fits, whatever the kind would take
 
 
 def test_the_real_data_path(tmp_path, shared_data, qwen_folder):

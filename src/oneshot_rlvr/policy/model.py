@@ -81,29 +81,27 @@ def as_the_model_asks(config: Config, sources: dict[str, str]) -> tuple[Config, 
     A tokenizer's chat template; the length of a response: `CHAT_TOKENS` of a chat model, `THINKING_TOKENS` of one whose
     template opens a thought; and no more tokens than the model has places for.
     """
-    template = chat_template(config.model)
     chosen: dict[str, tuple[Any, str]] = {}
+
+    def choose(key: str, value: Any, why: str) -> None:
+        if sources[key] == "package default":
+            chosen[key] = value, why
+
+    template = chat_template(config.model)
     if template is not None:
-        thinks = "<think>" in template
-        chosen["model.template"] = "chat", "the tokenizer's chat template"
-        chosen["sampling.max_new_tokens"] = (
-            (THINKING_TOKENS, "a model that thinks") if thinks else (CHAT_TOKENS, "a chat model")
-        )
-    tokens, prompt = (
-        (chosen.get("sampling.max_new_tokens") or (config.sampling.max_new_tokens, ""))[0],
-        config.sampling.max_prompt_tokens,
-    )
+        kind = (THINKING_TOKENS, "a model that thinks") if "<think>" in template else (CHAT_TOKENS, "a chat model")
+        choose("model.template", "chat", "the tokenizer's chat template")
+        choose("sampling.max_new_tokens", *kind)
+    tokens, _ = chosen.get("sampling.max_new_tokens", (config.sampling.max_new_tokens, ""))
     places = _places(config.model)
-    if places is not None and tokens + prompt > places:
-        chosen["sampling.max_new_tokens"] = places // 2, f"half of the model's {places} places"
-        chosen["sampling.max_prompt_tokens"] = places - places // 2, f"half of the model's {places} places"
-    chosen = {key: value for key, value in chosen.items() if sources[key] == "package default"}
-    parts = {name: {} for name in ("model", "sampling")}
-    for key, (value, _) in chosen.items():
-        section, name = key.split(".")
-        parts[section][name] = value
-    updated = {name: getattr(config, name).model_copy(update=part) for name, part in parts.items() if part}
-    return config.model_copy(update=updated), sources | {key: source for key, (_, source) in chosen.items()}
+    if places is not None and tokens + config.sampling.max_prompt_tokens > places:
+        choose("sampling.max_new_tokens", places // 2, f"half of the model's {places} places")
+        choose("sampling.max_prompt_tokens", places - places // 2, f"half of the model's {places} places")
+    updated = {}
+    for name in ("model", "sampling"):
+        own = {key.removeprefix(f"{name}."): value for key, (value, _) in chosen.items() if key.startswith(f"{name}.")}
+        updated[name] = getattr(config, name).model_copy(update=own)
+    return config.model_copy(update=updated), sources | {key: why for key, (_, why) in chosen.items()}
 
 
 def _places(section: ModelSection) -> int | None:
