@@ -25,7 +25,7 @@ def trained(folder: Path, seed: int, settings: Sequence[str], steps: int = 100) 
         if not run.steps() or run.steps()[-1] < steps:
             resume(run)
         return run
-    config, sources = resolve("grpo", "organism", settings, {"run.seed": seed, "run.steps": steps})
+    config, sources = resolve("grpo-full", "organism", settings, {"run.seed": seed, "run.steps": steps})
     start(run, config, sources, chosen_problems(config))
     return run
 

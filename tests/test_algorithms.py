@@ -42,6 +42,7 @@ class Sampled:
 class Group:
     rollouts: list[Sampled]
     rewards: list[float | None]
+    informed_ids: tuple[int, ...] | None = None
 
 
 def experience(*groups: list[float | None], lengths: list[int] | None = None) -> Experience:

@@ -12,6 +12,10 @@ from oneshot_rlvr.errors import OneshotError
 @pytest.mark.parametrize("recipe", names("recipes"))
 @pytest.mark.parametrize("model", names("profiles"))
 def test_every_recipe_and_profile_resolves(recipe, model):
+    if (recipe, model) == ("grpo-8-updates", "tiny"):  # which has four groups a step
+        with pytest.raises(OneshotError, match="does not divide"):
+            resolve(recipe, model)
+        return
     config, sources = resolve(recipe, model)
     assert config.recipe == recipe
     origins = {source.split()[0] for source in sources.values()}

@@ -12,9 +12,15 @@ from runs import same, weights
 from test_seams import PACKAGE, run_of
 
 
+NEEDS = {  # more than the tiny profile has
+    "grpo-8-updates": ["batch.groups_per_step=8", "batch.group_size=2"],
+    "critique-ft": ["sampling.max_new_tokens=128"],
+}
+
+
 def different_recipes() -> list[str]:
     """One recipe of each configuration that there is."""
-    configurations = {name: resolve(name, "tiny")[0] for name in reversed(names("recipes"))}
+    configurations = {name: resolve(name, "tiny", NEEDS.get(name, []))[0] for name in reversed(names("recipes"))}
     return sorted(
         {config.model_dump_json(exclude={"recipe"}): name for name, config in configurations.items()}.values()
     )
@@ -28,7 +34,7 @@ def quick_or_slow(recipe: str) -> object:
 
 @pytest.mark.parametrize("recipe", [quick_or_slow(name) for name in different_recipes()])
 def test_every_recipe_trains(recipe, tmp_path):
-    run = run_of(tmp_path / "run", recipe)
+    run = run_of(tmp_path / "run", recipe, *NEEDS.get(recipe, []))
     first, second = run.metrics()
     still = recipe == "ablation-01"  # the no-op run
     assert math.isfinite(second["policy/loss"])

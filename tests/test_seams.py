@@ -387,7 +387,8 @@ def test_a_teacher_is_asked_for_and_scored(mine):
         "distil.needs = ('teacher', 'old', 'zero_advantage')\n"
     )
     path = recipe(mine, advantage="pupil_seams:distil")
-    assert "needs a teacher" in refused("train", path, "--model", "tiny", "--out", mine / "none", "--quiet")
+    without = ["--set", "algorithm.teacher=null", "--out", mine / "none", "--quiet"]
+    assert "needs a teacher" in refused("train", path, "--model", "tiny", *without)
     command = ["train", path, "--model", "tiny", "--quiet", "--steps", 1, "--set"]
     assert oneshot(*command, "algorithm.teacher=tiny", "--out", mine / "same")[0] == 0
     assert {row["advantage"] for row in Run(mine / "same").rollouts(1)} == {0}  # a model teaches itself nothing

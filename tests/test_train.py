@@ -285,7 +285,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step():
     policy = random_policy("qwen2")
     batch, config = scripted_experience([float("inf")] * 8), settings("algorithm.kl_coefficient=0")
     before = {name: p.detach().clone() for name, p in policy.model.named_parameters()}
-    with pytest.raises(OneshotError, match="not finite"):
+    with pytest.raises(OneshotError, match=r"policy/(loss|grad_norm) is -?(nan|inf)"):
         update(models_of(policy, make_optimizer(policy.model, config.optimizer)), batch, algorithm_of(config), config)
     assert same(before, {name: p.detach() for name, p in policy.model.named_parameters()})
 

@@ -16,6 +16,14 @@ class OneshotError(Exception):
         super().__init__(" ".join(message.split()))
 
 
+class NotFinite(OneshotError):  # noqa: N818 - a state, named as one
+    """A metric became infinite or NaN; `metric` names it. What it would have changed is as it was."""
+
+    def __init__(self, metric: str, value: float) -> None:
+        super().__init__(f"{metric} is {value}; this update was not made")
+        self.metric = metric
+
+
 class Interrupted(Exception):  # noqa: N818 - it is not an error
     """Work was stopped by Ctrl-C or SIGTERM after what it had was saved; it can go on."""
 

@@ -12,9 +12,10 @@ import torch
 
 Ids = tuple[int, ...]
 Ragged = Sequence[torch.Tensor]  # a tensor [T] for each rollout, T its length
-# What a unit may ask for: log-probabilities before the first update, of the reference model, of the teacher; a critic's
-# values; and that rollouts whose advantages are all 0 are scored too.
-NEEDS = ("old", "reference", "teacher", "values", "zero_advantage")
+# What a unit may ask for: log-probabilities before the first update, of the reference model, of the teacher, of the
+# base shown the solution (`informed`); a critic's values; the policy's entropy and certainty at every token; and that
+# rollouts whose advantages are all 0 are scored too.
+NEEDS = ("old", "reference", "teacher", "informed", "values", "entropy", "certainty", "zero_advantage")
 
 
 class Sampled(Protocol):
@@ -35,15 +36,19 @@ class Rewarded(Protocol):
     def rollouts(self) -> Sequence[Sampled]: ...
     @property
     def rewards(self) -> Sequence[float | None]: ...
+    @property
+    def informed_ids(self) -> Ids | None: ...
 
 
 @dataclass(frozen=True)
 class Experience:
     """A step's rollouts, flat, B of them in order of their groups; each stage fills one more field.
 
-    `prompt_B` is each rollout's place in `prompts`, `group_B` its group. `rewards_B` is NaN where unscorable. The rest
-    holds a tensor [T] a rollout, or None until a stage fills it: log-probabilities of `sampler`, `old` policy,
-    `reference` and `teacher`; a critic's `values` before each token; `advantages`, and `returns`, which values aim at.
+    `prompt_B` is each rollout's place in `prompts`, `group_B` its group; `informed_prompts` has each group's prompt
+    with the solution shown, where an algorithm needs it. `rewards_B` is NaN where unscorable. The rest holds a tensor
+    [T] a rollout, or None until a stage fills it: log-probabilities of `sampler`, `old` policy, `reference`, `teacher`,
+    and `informed` base; the policy's `entropy` and `certainty`; a critic's `values` before each token; `advantages`,
+    and `returns`, which values aim at.
     """
 
     prompts: tuple[Ids, ...]
@@ -55,9 +60,13 @@ class Experience:
     old: Ragged | None = None
     reference: Ragged | None = None
     teacher: Ragged | None = None
+    informed: Ragged | None = None
+    entropy: Ragged | None = None
+    certainty: Ragged | None = None
     values: Ragged | None = None
     advantages: Ragged | None = None
     returns: Ragged | None = None
+    informed_prompts: tuple[Ids, ...] | None = None
 
     @classmethod
     def of(cls, groups: Sequence[Rewarded]) -> Experience:
@@ -67,6 +76,7 @@ class Experience:
         rewards = [float("nan") if reward is None else reward for group in groups for reward in group.rewards]
         lengths = [len(rollout.response_ids) for _, rollout in flat]
         logprobs = torch.tensor([value for _, rollout in flat for value in rollout.logprobs])
+        informed = tuple(group.informed_ids for group in groups if group.informed_ids is not None)
         return cls(
             prompts=tuple(index),
             prompt_B=tuple(index[rollout.prompt_ids] for _, rollout in flat),
@@ -74,6 +84,7 @@ class Experience:
             responses=tuple(rollout.response_ids for _, rollout in flat),
             rewards_B=torch.tensor(rewards, dtype=torch.float64),
             sampler=logprobs.split(lengths) if len(logprobs) == sum(lengths) else None,
+            informed_prompts=informed if len(informed) == len(groups) else None,
         )
 
     def __len__(self) -> int:

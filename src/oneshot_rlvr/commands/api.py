@@ -62,14 +62,7 @@ def train(
     config, sources = as_the_model_asks(*resolve(recipe, str(model), settings or {}, flags))
     chosen = session.only(own, config) if isinstance(own, list) else session.chosen_problems(config)
     run = Run(out or new_folder(recipe, str(model)))
-    if not run.started:
-        session.start(run, config, sources, chosen, on_step, function)
-        return run
-    if run.config != config or run.problems != chosen:
-        raise OneshotError(
-            "this folder holds a run of another configuration", where=run.path, fix="Give another out=, or delete it."
-        )
-    session.resume(run, on_step=on_step, reward=function)
+    session.finish(run, config, sources, chosen, on_step, function)
     return run
 
 

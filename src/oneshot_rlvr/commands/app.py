@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from oneshot_rlvr.commands.ablate import ablate
 from oneshot_rlvr.commands.demo import demo
 from oneshot_rlvr.commands.evaluate import eval_app
 from oneshot_rlvr.commands.grade import grade
@@ -31,7 +32,7 @@ app = typer.Typer(
     epilog="What there is: oneshot recipes, models, problems, rewards, methods, config.",
     pretty_exceptions_enable=False,
 )
-for function in (demo, train, report, select, grade, plan, push, pretrain):
+for function in (demo, train, ablate, report, select, grade, plan, push, pretrain):
     app.command()(ended_well(function))
 app.add_typer(eval_app, name="eval")
 for function in (recipes, models, problems, rewards, methods, config):

@@ -83,7 +83,7 @@ class Demo:
         return summary
 
     def _config(self, settings: list[str]) -> tuple[Config, dict[str, str]]:
-        return resolve("grpo", self.model, [*self.settings, *settings], {"run.seed": self.seed})
+        return resolve("grpo-full", self.model, [*self.settings, *settings], {"run.seed": self.seed})
 
     def _train(self, run: Run, name: str, settings: list[str]) -> None:
         config, sources = self._config(settings)

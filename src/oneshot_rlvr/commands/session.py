@@ -131,6 +131,29 @@ def resume(
         train(trainer, _validator(config), on_step)
 
 
+def finish(
+    run: Run,
+    config: Config,
+    sources: Mapping[str, str],
+    problems: Sequence[Problem],
+    on_step: OnStep | None = None,
+    reward: Reward | None = None,
+) -> None:
+    """Train a run to its end: from the beginning, from where it was left, or not at all where it is finished.
+
+    Raises:
+        OneshotError: the folder holds a run of another configuration; or as `start` and `resume`.
+    """
+    if not run.started:
+        start(run, config, sources, problems, on_step, reward)
+        return
+    if run.config != config or run.problems != list(problems):
+        raise OneshotError(
+            "this folder holds a run of another configuration", where=run.path, fix="Give another folder, or delete it."
+        )
+    resume(run, on_step=on_step, reward=reward)
+
+
 def _validator(config: Config) -> Validate | None:
     if not config.run.validation or not config.run.validate_every:
         return None

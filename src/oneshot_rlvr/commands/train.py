@@ -67,6 +67,8 @@ def train(
             session.start(run, config, sources, chosen, _followed(run, task))
     for last in run.metrics()[-1:]:
         print(f"step {last['step']}: reward {last['reward/mean']:.3f}")
+    if run.stopped:
+        print(f"It ended there: run.stop_when={run.config.run.stop_when!r}.")
     print(f"Next: oneshot eval {run.path}; oneshot report {run.path}")
 
 
@@ -81,10 +83,11 @@ def _resumed(folder: Path, steps: int | None, loggers: object, quiet: bool) -> R
     if not run.started:
         raise OneshotError("no run in this folder", where=folder, fix=beside(folder))
     total = steps or run.config.run.steps
-    if run.steps() and run.steps()[-1] >= total:
+    if run.steps() and (run.stopped or run.steps()[-1] >= total):
         with run.locked():  # what a kill at the very end left undone
             run.drop_trainer_states(run.config.run.keep_trainer_states)
-        print(f"{folder} is finished: {run.steps()[-1]} steps. --steps takes it further.")
+        after = f"run.stop_when={run.config.run.stop_when!r} ended it" if run.stopped else "--steps takes it further"
+        print(f"{folder} is finished: {run.steps()[-1]} steps; {after}.")
         return run
     with Reporter(quiet).task(f"Training {folder}", total) as task:
         session.resume(run, steps, _followed(run, task), loggers=loggers)

@@ -1,13 +1,15 @@
 """From recipe, profile and settings to one checked configuration, with where each value came from.
 
-package defaults < shipped recipe < model profile < the user's own recipe file < `--set` < the command's own flags.
-Recipes (`recipes/*.yaml`) and profiles (`profiles/*.yaml`) are partial configurations, and may be `like:` another.
+package defaults < shipped recipe < model profile < what the recipe says `always:` < the user's own recipe file <
+`--set` < the command's own flags. Recipes (`recipes/*.yaml`) and profiles (`profiles/*.yaml`) are partial
+configurations, and may be `like:` another.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -19,11 +21,20 @@ from oneshot_rlvr.config.sections import Config
 from oneshot_rlvr.errors import OneshotError, nearest
 
 Kind = Literal["recipes", "profiles"]
-Layer = tuple[str, dict[str, Any]]  # where values come from, and the values by dotted key
 LOCAL_PATHS = ("model.path", "data.problems", "run.validation", "algorithm.teacher")
 YAML_FILES = (".yaml", ".yml")
 RUNS = "runs"  # where runs are written; nobody's name on the hub
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+POOL = "pool"  # in data.problems: what data.pool names
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Values by dotted key and where they come from; those of a recipe that a profile does not change are `firm`."""
+
+    origin: str
+    values: dict[str, Any]
+    firm: bool = False
 
 
 def names(kind: Kind) -> list[str]:
@@ -73,14 +84,19 @@ def layers_of(kind: Kind, name: str, seen: tuple[str, ...] = ()) -> list[Layer]:
     else:
         what = "recipe" if kind == "recipes" else "model"
         raise OneshotError(f"unknown {what} {name!r}", fix=f"{nearest(name, names(kind))}, or give a YAML file.")
-    like = values.pop("like", None)
+    like, always = values.pop("like", None), values.pop("always", {})
+    if not isinstance(always, dict):
+        raise OneshotError(
+            "`always` holds sections, as a recipe does", where=label, fix="For example run: {steps: 10}."
+        )
+    layers = [Layer(label, flatten(values)), *([Layer(label, flatten(always), firm=True)] if always else [])]
     if like is None:
-        return [(label, flatten(values))]
+        return layers
     if not isinstance(like, str):
         raise OneshotError("`like` names one recipe", where=label, fix="For example like: grpo.")
     if own_file and like.endswith(YAML_FILES):
         like = str(Path(name).parent / like)
-    return [*layers_of(kind, like, (*seen, name)), (label, flatten(values))]
+    return [*layers_of(kind, like, (*seen, name)), *layers]
 
 
 def _profile(model: str) -> list[Layer]:
@@ -88,7 +104,7 @@ def _profile(model: str) -> list[Layer]:
         return layers_of("profiles", model)
     owner = model.partition("/")[0]
     if is_folder(model) or (HUB_NAME.fullmatch(model) and owner != RUNS and not is_folder(owner)):
-        return [(f"model profile {model}", {"model.path": model})]
+        return [Layer(f"model profile {model}", {"model.path": model})]
     if "/" in model:  # a path; the hub would be asked for it in vain
         raise OneshotError("no such model folder", where=model, fix=beside(Path(model)))
     raise OneshotError(
@@ -168,6 +184,16 @@ def build(flat: Mapping[str, Any], where: Mapping[str, str]) -> Config:
         raise OneshotError(f"{key}: {message}" if key else message, where=where.get(key)) from error
 
 
+def _name_pool(flat: dict[str, Any], sources: Mapping[str, str]) -> None:
+    """`pool` in data.problems becomes what data.pool names; so do problems chosen by id where only a recipe says of
+    which set."""
+    asked, pool = flat.get("data.problems", POOL), flat.get("data.pool", Config().data.pool)
+    if flat.get("data.only") and sources.get("data.problems", "recipe").startswith("recipe"):
+        asked = POOL
+    if isinstance(asked, str) and (asked == POOL or asked.startswith(f"{POOL}:")):
+        flat["data.problems"] = f"{pool}{asked[len(POOL) :]}"
+
+
 def resolve(
     recipe: str = "grpo",
     model: str = "organism",
@@ -183,19 +209,21 @@ def resolve(
         OneshotError: unknown recipe, model or key (with the nearest valid name), or a value out of range.
     """
     method, profile = layers_of("recipes", recipe), _profile(model)
-    shipped = [layer for layer in method if not layer[0].endswith(YAML_FILES)]
+    shipped = [layer for layer in method if not layer.origin.endswith(YAML_FILES)]
     layers = [
-        *shipped,
+        *(layer for layer in shipped if not layer.firm),
         *profile,
+        *(layer for layer in shipped if layer.firm),
         *(layer for layer in method if layer not in shipped),
-        ("--set", dict(settings) if isinstance(settings, Mapping) else overrides(settings)),
-        ("command line", {key: value for key, value in (flags or {}).items() if value is not None}),
+        Layer("--set", dict(settings) if isinstance(settings, Mapping) else overrides(settings)),
+        Layer("command line", {key: value for key, value in (flags or {}).items() if value is not None}),
     ]
     flat: dict[str, Any] = {"recipe": recipe}
     sources = {"recipe": "command line"}
-    for origin, values in layers:
-        flat |= values
-        sources |= dict.fromkeys(values, origin)
+    for layer in layers:
+        flat |= layer.values
+        sources |= dict.fromkeys(layer.values, layer.origin)
+    _name_pool(flat, sources)
     for key in LOCAL_PATHS:  # a run can be resumed and evaluated from another folder
         if key in flat and isinstance(flat[key], str) and Path(flat[key]).exists():
             flat[key] = str(Path(flat[key]).resolve())

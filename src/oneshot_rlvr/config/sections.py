@@ -46,9 +46,15 @@ class ModelSection(Section):
 class DataSection(Section):
     """Which problems are trained on."""
 
-    problems: str = Field(default="organism", description="a jsonl, CSV or parquet file, or a named set")
+    problems: str = Field(
+        default="organism",
+        description="a jsonl, CSV or parquet file, or a named set; `SET:pi_1` is its highest-ranked problem, "
+        "`SET:pi_1,pi_13` and `SET:pi_1-pi_16` are several; `pool` stands for data.pool",
+    )
+    pool: str = Field(default="organism", description="the set that a model's examples are chosen from")
     only: tuple[Annotated[str, BeforeValidator(str)], ...] = Field(
-        default=(), description="ids of the problems to keep; empty keeps all"
+        default=(),
+        description="ids of the problems to keep, of the pool if data.problems is not given; empty keeps all",
     )
     skip_bad_rows: bool = Field(default=False, description="leave out rows without a question or an answer")
 
@@ -186,6 +192,12 @@ class RunSection(Section):
     """How long a run is, and what it leaves behind."""
 
     steps: int = Field(default=2000, ge=1, le=100_000_000, description="of training; `--resume --steps` goes further")
+    stop_when: str | None = Field(
+        default=None,
+        max_length=200,
+        pattern=r"^[\w/@.-]+ < -?\d+\.?\d*(e-?\d+)?$",
+        description="`METRIC < NUMBER`: a run ends after the first step whose metric is below: before a collapse, say",
+    )
     seed: int = Field(default=0, ge=0, lt=2**63, description="of everything random")
     save_every: int = Field(default=20, ge=1, le=100_000_000, description="steps between checkpoints")
     validate_every: int = Field(

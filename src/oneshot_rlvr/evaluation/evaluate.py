@@ -88,6 +88,7 @@ class Evaluator:
         turn_end = template.turn_end or (template.text is None and "chat")
         sampler = self.config.sampling.sampler
         own = (sampling.stop_ids, sampling.stop_strings, turn_end, "" if sampler == "lockstep" else sampler)
+        own = (*own, template.shots and (template.shots, template.between))
         stops = [repr(stop) for stop in own if stop]
         found = []
         for part in (problems[start : start + size] for start in range(0, len(problems), size)):

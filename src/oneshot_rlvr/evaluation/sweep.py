@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 
+from oneshot_rlvr.config import ModelSection
 from oneshot_rlvr.evaluation.checkpoints import Checkpoint
 from oneshot_rlvr.evaluation.evaluate import Evaluator, Row
 from oneshot_rlvr.policy import load_policy
@@ -87,7 +88,8 @@ def _sampled(
 ) -> Iterator[Checkpoint]:
     """The checkpoints, each once all of its transcripts are there."""
     missing = [c for c in checkpoints if _missing(c, evaluator, hashes[c.name])]
-    count = min(_fitting(checkpoints) if workers is None else workers, len(missing))
+    fitting = fitting_processes([checkpoint.section for checkpoint in checkpoints]) if workers is None else workers
+    count = min(fitting, len(missing))
     if count < 2:
         for checkpoint in checkpoints:
             of_checkpoint = [partial(hear, checkpoint.name) for hear in heard]
@@ -104,7 +106,7 @@ def _sampled(
     others = set(multiprocessing.active_children())
     # Not a fork server: after the program's death it would import to the end before it noticed.
     with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), die_with_parent, (os.getpid(),)) as pool:
-        with _without_interrupts():  # a worker that is still importing would print a traceback
+        with without_interrupts():  # a worker that is still importing would print a traceback
             jobs = {pool.submit(_sample, replace(evaluator), same[0], work[0]): same for work, same in by_work.items()}
         try:
             for job in as_completed(jobs):
@@ -133,16 +135,16 @@ def _report(checkpoint: Checkpoint, evaluator: Evaluator, weights: str, on_unit:
         on_unit(checkpoint.name, unit.suite)
 
 
-def _fitting(checkpoints: Sequence[Checkpoint]) -> int:
-    """A process a core if all models are small and on a CPU."""
-    for section in (checkpoint.section for checkpoint in checkpoints):
+def fitting_processes(sections: Sequence[ModelSection]) -> int:
+    """A process a core if all models are small and on a CPU, otherwise one."""
+    for section in sections:
         if checked_device(section.device) != "cpu" or not is_small(section):
             return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager
-def _without_interrupts() -> Iterator[None]:
+def without_interrupts() -> Iterator[None]:
     """Processes started within inherit that Ctrl-C is ignored; off the main thread signals are left alone."""
     try:
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)

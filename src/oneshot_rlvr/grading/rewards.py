@@ -125,9 +125,25 @@ def majority(problem: Problem, responses: Sequence[Response]) -> Rewards:
 
     Answers are one where strings, numbers or structure say so.
     """
+    members = answer_classes([r.extracted for r in responses])
+    votes = Counter(member for member in members if member is not None)
+    winner = min(votes, key=lambda member: (-votes[member], member)) if votes else None
+    return [float(member is not None and member == winner) for member in members]
+
+
+@REWARDS.register("same_answer")
+def same_answer(problem: Problem, responses: Sequence[Response]) -> Rewards:
+    """The share of the group that gives the same answer, 0 without one; no gold is used (EMPO, arXiv 2504.05812)."""
+    members = answer_classes([r.extracted for r in responses])
+    votes = Counter(member for member in members if member is not None)
+    return [0.0 if member is None else votes[member] / len(responses) for member in members]
+
+
+def answer_classes(answers: Sequence[str | None]) -> list[int | None]:
+    """Which answers are one, numbered as they first occur; None for none."""
     classes: list[str] = []
     members: list[int | None] = []
-    for answer in (r.extracted for r in responses):
+    for answer in answers:
         if answer is None:
             members.append(None)
             continue
@@ -136,9 +152,7 @@ def majority(problem: Problem, responses: Sequence[Response]) -> Rewards:
             known = len(classes)
             classes.append(answer)
         members.append(known)
-    votes = Counter(member for member in members if member is not None)
-    winner = min(votes, key=lambda member: (-votes[member], member)) if votes else None
-    return [float(member is not None and member == winner) for member in members]
+    return members
 
 
 def _surely_equal(a: str, b: str) -> bool:

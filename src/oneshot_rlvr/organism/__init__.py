@@ -6,12 +6,14 @@ name. No torch here.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from oneshot_rlvr.config.known import register_model
-from oneshot_rlvr.problems import Problem, register_hints, register_sets
+from oneshot_rlvr.problems import Problem, register_hints, register_ranking, register_sets
 
 SOURCE = "organism"
+BETWEEN = "<|endoftext|>"  # of an author's answer and the next question in the pretraining text
 DATA = Path(__file__).parent / "data"
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -41,6 +43,7 @@ def register() -> None:
     sets = {SOURCE: DATA / "pool.jsonl"}
     sets |= {f"{SOURCE}:{path.stem.removeprefix('suite-')}": path for path in sorted(DATA.glob("*.jsonl"))}
     register_sets(SOURCE, sets, suites())
+    register_ranking(SOURCE, json.loads((DATA / "ranking.json").read_text(encoding="utf-8"))["ids"])
     register_hints(SOURCE, hinted_question)
 
 

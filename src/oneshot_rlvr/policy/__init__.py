@@ -1,11 +1,13 @@
 """The policy: a Hugging Face causal language model, its scores under a shared prefix, its optimizer."""
 
 from oneshot_rlvr.policy.critic import load_critic
-from oneshot_rlvr.policy.forward import Scorer, ValueScorer, score_rollouts
+from oneshot_rlvr.policy.forward import CertaintyScorer, EntropyScorer, Scorer, ValueScorer, score_rollouts
 from oneshot_rlvr.policy.model import Policy, load_policy
 from oneshot_rlvr.policy.optimizer import learning_rate_factor, make_optimizer
 
 __all__ = [
+    "CertaintyScorer",
+    "EntropyScorer",
     "Policy",
     "Scorer",
     "ValueScorer",

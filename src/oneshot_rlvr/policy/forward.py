@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from oneshot_rlvr.policy.attention import Capture, activate, active, hidden_states, output_layer
-from oneshot_rlvr.policy.logprobs import LOGITS_BUDGET, logit_scores, token_scores
+from oneshot_rlvr.policy.logprobs import LOGITS_BUDGET, certainty, logit_scores, token_certainty, token_scores
 from oneshot_rlvr.policy.model import Policy
 from oneshot_rlvr.policy.prefix import SuffixView
 from oneshot_rlvr.policy.trie import Tries, build_tries
@@ -140,6 +140,26 @@ class Scorer:
         return self._read_logits(logits_BSV[predicts_BS], ids_BT[mask_BT])
 
 
+class EntropyScorer(Scorer):
+    """The entropy of each token's distribution, [B, T], in nats."""
+
+    def _read(self, states_NH: torch.Tensor, targets_N: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return super()._read(states_NH, targets_N)[1:]
+
+    def _read_logits(self, logits_NV: torch.Tensor, targets_N: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return super()._read_logits(logits_NV, targets_N)[1:]
+
+
+class CertaintyScorer(Scorer):
+    """KL(uniform || distribution) of each token, [B, T], in nats. It carries no gradient."""
+
+    def _read(self, states_NH: torch.Tensor, targets_N: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return (token_certainty(output_layer(self.policy.model), states_NH, self.temperature, self.logits_budget),)
+
+    def _read_logits(self, logits_NV: torch.Tensor, targets_N: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return (certainty(logits_NV, self.temperature),)
+
+
 class ValueScorer(Scorer):
     """Values of a critic (`critic.py`), [B, T]: of the state before each token of a response."""
 
@@ -168,7 +188,7 @@ def score_rollouts(
     batches: Sequence[Sequence[int]],
     as_tries: bool = False,
 ) -> list[torch.Tensor]:
-    """Log-probabilities of each response, or values, without gradients."""
+    """The first of the scorer's scores of each response, without gradients."""
     found: list[torch.Tensor] = [torch.empty(0)] * len(responses)
     with scorer:
         for batch in batches:

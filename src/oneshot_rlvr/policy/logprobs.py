@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -106,3 +107,24 @@ def logit_scores(
     all_logprobs_NV = (logits_NV / temperature).log_softmax(-1)
     logprobs_N = all_logprobs_NV.gather(-1, targets_N[:, None]).squeeze(-1)
     return logprobs_N, -(all_logprobs_NV.exp() * all_logprobs_NV).sum(-1)
+
+
+def token_certainty(
+    head: torch.nn.Linear, hidden_NH: torch.Tensor, temperature: float, budget: int = LOGITS_BUDGET
+) -> torch.Tensor:
+    """`certainty` of states, a chunk of `budget` logits at a time; no gradient."""
+    rows = max(1, budget // head.out_features)
+    with torch.no_grad():
+        parts = [certainty(head(part.to(head.weight.dtype)), temperature) for part in hidden_NH.split(rows)]
+    return torch.cat(parts)
+
+
+def certainty(logits_NV: torch.Tensor, temperature: float) -> torch.Tensor:
+    """KL(uniform || p) = logsumexp(z) - mean(z) - log V with z = logits / temperature, [N]: self-certainty.
+
+    0 where every token is as likely as any other. Source: Intuitor (arXiv 2505.19590, equation 3).
+    """
+    if logits_NV.dtype in (torch.bfloat16, torch.float16):
+        logits_NV = logits_NV.float()
+    scaled_NV = logits_NV / temperature
+    return scaled_NV.logsumexp(-1) - scaled_NV.mean(-1) - math.log(logits_NV.shape[-1])

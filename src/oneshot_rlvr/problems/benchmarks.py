@@ -43,6 +43,12 @@ BENCHMARKS = {
 }
 
 
+# The paper's ranking of DSR-sub (pi_j -> index), by the variance of its released accuracy history (arXiv 2504.20571).
+_FIRST = (124, 267, 531, 931, 212, 25, 568, 131, 649, 724, 875, 925, 682, 100, 291, 50, 870)
+_LATER = {605: 60, 606: 906, 1201: 847, 1207: 174, 1208: 770, 1209: 789}
+RANKINGS = {"dsr_sub": {place: str(index) for place, index in {**dict(enumerate(_FIRST, 1)), **_LATER}.items()}}
+
+
 def title_of(suite: str) -> str:
     """How a suite is called in tables."""
     return BENCHMARKS[suite].title if suite in BENCHMARKS else suite.rpartition(":")[2]

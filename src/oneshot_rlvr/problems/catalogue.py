@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from oneshot_rlvr.errors import OneshotError, nearest
-from oneshot_rlvr.problems.benchmarks import BENCHMARKS, from_hub
+from oneshot_rlvr.problems.benchmarks import BENCHMARKS, RANKINGS, from_hub
 from oneshot_rlvr.problems.loaders import READERS, load_problems
 from oneshot_rlvr.problems.problem import Problem
 
 _SETS: dict[str, Path] = {}
 _SUITES: dict[str, tuple[str, ...]] = {}
+_RANKINGS: dict[str, Mapping[int, str]] = dict(RANKINGS)
+_PICK = re.compile(r"pi_(\d+|last)(?:-pi_(\d+|last))?")
 
 
 def register_sets(name: str, sets: Mapping[str, Path], suites: Sequence[str]) -> None:
     """Make problem files known by name, and `name` stand for the held-out `suites` among them in an evaluation."""
     _SETS.update(sets)
     _SUITES[name] = tuple(suites)
+
+
+def register_ranking(name: str, ids: Sequence[str]) -> None:
+    """Make the order of a set's problems known: pi_1, which varied most while the set was trained on, comes first."""
+    _RANKINGS[name] = dict(enumerate(ids, 1))
 
 
 def named_sets() -> dict[str, Path]:
@@ -46,12 +54,15 @@ def default_suites() -> tuple[str, ...]:
 
 
 def find_problems(name: str, skip_bad_rows: bool = False) -> list[Problem]:
-    """The problems of a named set, a benchmark or a file.
+    """The problems of a named set, a benchmark or a file, or those of a set that `SET:pi_1,pi_3-pi_5` picks by rank.
 
     Raises:
-        OneshotError: no such name or file, or a file that cannot be used.
+        OneshotError: no such name or file, a file that cannot be used, or a rank that is not known.
     """
     sets = named_sets()
+    whole, _, picks = name.rpartition(":")
+    if name not in sets and whole and all(_PICK.fullmatch(pick) for pick in picks.split(",")):
+        return _picked(whole, picks.split(","), skip_bad_rows)
     if name in sets:
         return load_problems(sets[name], skip_bad_rows)
     if name in BENCHMARKS:
@@ -62,3 +73,42 @@ def find_problems(name: str, skip_bad_rows: bool = False) -> list[Problem]:
         f"no problem set or file {name!r}",
         fix=f"{nearest(name, [*sets, *BENCHMARKS])} Or give a .jsonl, .csv or .parquet file, or set ONESHOT_DATA.",
     )
+
+
+def _picked(name: str, picks: Sequence[str], skip_bad_rows: bool) -> list[Problem]:
+    """Problems of a set by rank, in the order in which they are named."""
+    problems = {problem.id: problem for problem in find_problems(name, skip_bad_rows)}
+    ranking = _RANKINGS.get(name)
+    if ranking is None:
+        raise OneshotError(
+            "the order of this set's problems is not known",
+            where=name,
+            fix="`oneshot select` ranks them; name problems by their ids with --set data.only=[...].",
+        )
+    found: dict[str, Problem] = {}
+    for pick in picks:
+        first, last = (max(ranking) if end == "last" else int(end) for end in _ends(pick))
+        for place in range(first, last + 1):
+            if place not in ranking or ranking[place] not in problems:
+                raise OneshotError(f"no problem pi_{place} is known", where=name, fix=f"Known are {_known(ranking)}.")
+            found[ranking[place]] = problems[ranking[place]]
+    if not found:
+        raise OneshotError(f"{','.join(picks)} picks nothing", where=name, fix="Write the lower rank first.")
+    return list(found.values())
+
+
+def _ends(pick: str) -> tuple[str, str]:
+    match = _PICK.fullmatch(pick)
+    assert match is not None
+    return match[1], match[2] or match[1]
+
+
+def _known(ranking: Mapping[int, str]) -> str:
+    """Stretches of known ranks as text."""
+    places, text = sorted(ranking), []
+    start = places[0]
+    for here, after in zip(places, [*places[1:], -1], strict=True):
+        if after != here + 1:
+            text.append(f"pi_{start}" if start == here else f"pi_{start} to pi_{here}")
+            start = after
+    return ", ".join(text)

@@ -60,6 +60,26 @@ def first_steps(solution: str, fraction: float) -> str:
     return solution[: max(within, default=0)].strip()
 
 
+def informed(problem: Problem) -> Problem:
+    """The problem, its question followed by its solution: what a teacher that knows the solution is asked.
+
+    Problems of a source with hints of its own have all of the hint.
+
+    Raises:
+        OneshotError: it has no solution.
+    """
+    if problem.source in _HINTERS:
+        return hinted(problem, 1.0)
+    if not problem.solution:
+        raise OneshotError(
+            "a teacher is to be shown its solution, and it has none",
+            where=f"problem {problem.id}",
+            fix="Give the problems a column `solution`, or another algorithm.advantage.",
+        )
+    shown = f"A correct solution, for you alone:\n{problem.solution}\n\nNow solve the problem in your own words."
+    return replace(problem, question=f"{problem.question}\n\n{shown}")
+
+
 def demonstration(problem: Problem, template: Template) -> str:
     """A problem's solution as a response, the answer added where the solution does not give it.
 

@@ -27,6 +27,7 @@ class Template:
     """One way to ask. `text` has a place for `{question}`; None means the tokenizer's own chat template.
 
     `turn_end` is what ends the model's turn in this template, though a base model's own end of text is another token.
+    `shots` are (question, response) pairs that stand before the question, each with `between` after it.
     """
 
     name: str
@@ -35,6 +36,8 @@ class Template:
     think: bool = False
     instruction: str = ""
     turn_end: str | None = field(default=None, repr=False)
+    shots: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    between: str = field(default="\n\n", repr=False)
 
     def render(self, question: str, tokenizer: Any = None) -> str:
         """The prompt's text.
@@ -42,13 +45,19 @@ class Template:
         Raises:
             OneshotError: the chat template is asked for and the tokenizer has none.
         """
-        asked = f"{question} {self.instruction}" if self.instruction else question
         if self.text is not None:
-            return self.text.replace("{question}", asked)
+            end = f"{self.turn_end or ''}{self.between}"
+            before = [self.text.replace("{question}", self._asked(q)) + said + end for q, said in self.shots]
+            return "".join(before) + self.text.replace("{question}", self._asked(question))
         if getattr(tokenizer, "chat_template", None) is None:
             raise OneshotError("the model's tokenizer has no chat template", fix="Use --set model.template=boxed.")
-        turns = [{"role": "user", "content": asked}]
+        pairs = [(("user", self._asked(q)), ("assistant", said)) for q, said in self.shots]
+        said = [*(turn for pair in pairs for turn in pair), ("user", self._asked(question))]
+        turns = [{"role": role, "content": content} for role, content in said]
         return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+
+    def _asked(self, question: str) -> str:
+        return f"{question} {self.instruction}" if self.instruction else question
 
     def stop_ids(self, tokenizer: Any) -> tuple[int, ...]:
         """The token that ends a turn, if this template has turns and the tokenizer a token for their end."""

@@ -2,7 +2,18 @@
 
 from oneshot_rlvr.runs.evaluation import EvaluationFolder
 from oneshot_rlvr.runs.naming import BASE, step_name, step_of
-from oneshot_rlvr.runs.run import Run
+from oneshot_rlvr.runs.run import STOPPED, Run
 from oneshot_rlvr.runs.scores import ModelScores, Part, Score, Scores
 
-__all__ = ["BASE", "EvaluationFolder", "ModelScores", "Part", "Run", "Score", "Scores", "step_name", "step_of"]
+__all__ = [
+    "BASE",
+    "STOPPED",
+    "EvaluationFolder",
+    "ModelScores",
+    "Part",
+    "Run",
+    "Score",
+    "Scores",
+    "step_name",
+    "step_of",
+]

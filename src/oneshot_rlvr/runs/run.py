@@ -32,6 +32,7 @@ from oneshot_rlvr.sealing import (
 )
 
 Row = dict[str, Any]
+STOPPED = "run/stopped"  # the metric that says that `run.stop_when` ended the run
 AGAIN = "Is it a run folder of `oneshot train`? A damaged one has to start again."
 
 
@@ -158,6 +159,11 @@ class Run:
             raise OneshotError("it lacks some steps", where=self.metrics_path, fix=fix)
         return lines
 
+    @property
+    def stopped(self) -> bool:
+        """Whether `run.stop_when` has ended it."""
+        return any(line.get(STOPPED) for line in self.metrics()[-1:])
+
     def append_metrics(self, line: Row) -> None:
         """Add one step's metrics."""
         with writing(self.metrics_path), self.metrics_path.open("a", encoding="utf-8") as file:
@@ -256,6 +262,14 @@ class Run:
             doomed = self.checkpoint_path(step) / ".trainer.tmp"
             (self.checkpoint_path(step) / "trainer").replace(doomed)  # at once, so that a kill leaves no half of it
             shutil.rmtree(doomed)
+
+    def keep_checkpoints(self, steps: Collection[int]) -> None:
+        """Delete the other checkpoints, and of these what only resuming needs."""
+        for step in self.steps():
+            if step not in steps:
+                shutil.rmtree(self.checkpoint_path(step))
+        for step in self.steps():
+            shutil.rmtree(self.checkpoint_path(step) / "trainer", ignore_errors=True)
 
     # Evaluations
 

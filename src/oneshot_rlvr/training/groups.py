@@ -14,13 +14,15 @@ from oneshot_rlvr.rollout import Rollout
 class Group:
     """Rollouts of a problem and their grades. `hint` is the share of the solution that the prompt gave away.
 
-    Each rollout carries the prompt that produced it, the hint in it, and is scored against that.
+    Each rollout carries the prompt that produced it, the hint in it, and is scored against that. `informed_ids` is the
+    prompt with the solution shown, for a teacher that knows it.
     """
 
     problem: Problem
     rollouts: Sequence[Rollout]
     grades: Sequence[Grade]
     hint: float = 0.0
+    informed_ids: tuple[int, ...] | None = None
 
     @property
     def rewards(self) -> list[float | None]:

@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable
 
 from oneshot_rlvr.algorithms import Experience
-from oneshot_rlvr.errors import Interrupted
+from oneshot_rlvr.errors import Interrupted, NotFinite
 from oneshot_rlvr.memory import peak_gib
+from oneshot_rlvr.runs import STOPPED
 from oneshot_rlvr.runs.loggers import Target, open_loggers
 from oneshot_rlvr.training.checkpoint import save_checkpoint
 from oneshot_rlvr.training.prepare import Metrics, Trainer, Validate
@@ -25,31 +26,41 @@ OnStep = Callable[[int, int, Metrics], None]
 
 
 def train(trainer: Trainer, validate: Validate | None = None, on_step: OnStep | None = None) -> None:
-    """Run the loop to the configured number of steps; `on_step(step, steps, metrics)` reports progress.
+    """Run the loop to the configured number of steps, or until `run.stop_when`.
 
-    `validate(policy, sampler, step)` gives further metrics, every `run.validate_every` steps and at the end.
+    `on_step(step, steps, metrics)` reports progress; `validate(policy, sampler, step)` gives further metrics, every
+    `run.validate_every` steps and at the end.
 
     Raises:
         Interrupted: after Ctrl-C or SIGTERM, once the step is finished and saved.
-        OneshotError: the loss is not finite, or the disk is full.
+        OneshotError: a loss or gradient is not finite, or the disk is full.
     """
     config, run, steps = trainer.config, trainer.run, trainer.config.run.steps
     run.cut_after(trainer.done)
+    if run.stopped:
+        return
     target = Target(run.path, run.path.name, str(run.path.resolve()), config.model_dump(mode="json"), trainer.done)
     with trainer.source.grader, open_loggers(config.run.loggers, target) as log, stop_requested() as stopping:
         for step in range(trainer.done + 1, steps + 1):
-            metrics = train_step(trainer, step)
+            try:
+                metrics = train_step(trainer, step)
+            except NotFinite as error:
+                raise trainer.diverged(step, error) from error
+            metrics |= trainer.stopped(metrics)
+            last = step == steps or bool(metrics.get(STOPPED))
             every = config.run.validate_every
-            if validate is not None and every and (step % every == 0 or step == steps):
+            if validate is not None and every and (step % every == 0 or last):
                 metrics |= validate(trainer.models.policy, trainer.source.sampler, step)
             run.append_metrics({"step": step, **metrics})
             log(step, metrics)
             if on_step is not None:
                 on_step(step, steps, metrics)
             stop = stopping()
-            if step % config.run.save_every == 0 or step == steps or stop:
+            if step % config.run.save_every == 0 or last or stop:
                 save_checkpoint(run, step, trainer.models, config.run.keep_trainer_states)
-            if stop and step < steps:
+            if last:
+                break
+            if stop:
                 raise Interrupted(
                     f"stopped after step {step} of {steps}; go on with: oneshot train --resume {run.path}"
                 )

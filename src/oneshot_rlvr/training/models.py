@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import torch
 
 from oneshot_rlvr.config import Config, OptimizerSection
-from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.errors import NotFinite, OneshotError
 from oneshot_rlvr.policy import Policy, learning_rate_factor, load_critic, load_policy, make_optimizer
 from oneshot_rlvr.policy.lora import add_adapters
 from oneshot_rlvr.policy.optimizer import trained_parameters
@@ -40,19 +40,16 @@ class Learner:
         """Clip the gradient and step; returns its norm before clipping.
 
         Raises:
-            OneshotError: the loss or the norm is not finite; the weights are then as they were.
+            NotFinite: the loss or the norm is not; the weights are then as they were.
         """
         parameters = trained_parameters(self.optimizer)
         for parameter in parameters:
             if parameter.grad is None:  # a step without signal is a step all the same, resumed or not
                 parameter.grad = torch.zeros_like(parameter)
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.section.max_grad_norm))
-        if not math.isfinite(loss) or not math.isfinite(norm):
-            raise OneshotError(
-                f"the loss of the {self.name} ({loss}) or its gradient ({norm}) is not finite; "
-                "this update was not made",
-                fix="Lower optimizer.learning_rate, or look at the last rollouts file.",
-            )
+        for metric, value in (("loss", loss), ("grad_norm", norm)):
+            if not math.isfinite(value):
+                raise NotFinite(f"{self.name}/{metric}", value)
         self.optimizer.step()
         return norm
 
@@ -77,11 +74,11 @@ class Models:
         return {f"{'optimizer' if name == POLICY else name}/learning_rate": rate for name, rate in rates.items()}
 
     def of(self, need: str) -> Policy:
-        """Which model's scores `old`, `reference`, `teacher` or `values` are."""
+        """Which model's scores a need of an algorithm are."""
         if need == "values":
             assert self.critic is not None
             return self.critic
-        return self.policy if need == "old" else self.frozen[need]
+        return self.policy if need in ("old", "entropy", "certainty") else self.frozen[need]
 
     def add_critic(self, config: Config) -> Learner:
         """A critic as a run begins with it; the policy waits while it warms up."""
@@ -110,14 +107,15 @@ def new_models(config: Config) -> Models:
 
 
 def load_frozen(config: Config, needs: Set[str], policy: Policy) -> dict[str, Policy]:
-    """The models that an algorithm compares with: the base as `reference`, `algorithm.teacher` as `teacher`.
+    """The models that an algorithm compares with: the base as `reference`, and as `informed` where it is shown the
+    solution; `algorithm.teacher` as `teacher`.
 
     Raises:
         OneshotError: a teacher is needed and none is configured, or it reads other token ids.
     """
     found = {}
-    if "reference" in needs:
-        found["reference"] = load_policy(config.model, config.speed.shared_prefix)
+    if base := needs & {"reference", "informed"}:
+        found |= dict.fromkeys(sorted(base), load_policy(config.model, config.speed.shared_prefix))
     if "teacher" in needs:
         if config.algorithm.teacher is None:
             raise OneshotError("this algorithm needs a teacher", where="algorithm.teacher", fix="Name a model.")

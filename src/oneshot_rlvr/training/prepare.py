@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from oneshot_rlvr.algorithms import Algorithm
 from oneshot_rlvr.config import Config, Unit
-from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.errors import NotFinite, OneshotError, nearest
 from oneshot_rlvr.grading import Grader, Reward, get_reward
 from oneshot_rlvr.grading.pool import standing_pool
 from oneshot_rlvr.memory import Budget
 from oneshot_rlvr.policy import Policy
 from oneshot_rlvr.problems import Problem, get_template
 from oneshot_rlvr.rollout import Sampler, make_sampler
-from oneshot_rlvr.runs import Run
+from oneshot_rlvr.runs import STOPPED, Run
 from oneshot_rlvr.runs.loggers import check_loggers
 from oneshot_rlvr.training.checkpoint import load_models, restore_learner
 from oneshot_rlvr.training.collectors import COLLECTORS
@@ -56,6 +56,29 @@ class Trainer:
             )
         return groups
 
+    def stopped(self, metrics: Metrics) -> Metrics:
+        """What `run.stop_when` says of a step: `run/stopped` is 1 where it is the last, and absent without it.
+
+        Raises:
+            OneshotError: there is no such metric.
+        """
+        if self.config.run.stop_when is None:
+            return {}
+        name, bound = self.config.run.stop_when.split(" < ")
+        if name not in metrics:
+            raise OneshotError(f"no metric {name!r}", where="run.stop_when", fix=nearest(name, list(metrics)))
+        return {STOPPED: float(metrics[name] < float(bound))}
+
+    def diverged(self, step: int, error: NotFinite) -> OneshotError:
+        """What a user is told of a loss or gradient that is not finite: where, and what there is to go back to."""
+        saved = self.run.steps()
+        good = (
+            f"The last good checkpoint is {self.run.checkpoint_path(saved[-1])}" if saved else "No checkpoint is saved"
+        )
+        return OneshotError(
+            str(error), where=f"step {step}", fix=f"{good}; lower optimizer.learning_rate, or look at its rollouts."
+        )
+
 
 def prepare(
     config: Config,
@@ -89,7 +112,8 @@ def prepare(
         critic = models.add_critic(config)
         if done:
             restore_learner(run, done, critic)
-    source = Source(config, problems, models.policy, grader, sampler or make_sampler(models.policy, config))
+    sampler = sampler or make_sampler(models.policy, config)
+    source = Source(config, problems, models.policy, grader, sampler, "informed" in algorithm.needs)
     if check := getattr(collector.function, "check", None):
         check(source, **collector.options)
     return Trainer(

@@ -10,12 +10,20 @@ import torch
 from oneshot_rlvr.algorithms import Experience
 from oneshot_rlvr.config import Config
 from oneshot_rlvr.memory import Budget, in_pieces
-from oneshot_rlvr.policy import Policy, Scorer, ValueScorer, score_rollouts
+from oneshot_rlvr.policy import CertaintyScorer, EntropyScorer, Policy, Scorer, ValueScorer, score_rollouts
 from oneshot_rlvr.policy.logprobs import LOGITS_BUDGET
 from oneshot_rlvr.training.batching import microbatch_tokens, microbatches, trie_microbatches
 from oneshot_rlvr.training.models import Models
 
-SCORES = ("old", "reference", "teacher", "values")
+SCORES: dict[str, type[Scorer]] = {  # what is read of a model for each need
+    "old": Scorer,
+    "reference": Scorer,
+    "teacher": Scorer,
+    "informed": Scorer,
+    "entropy": EntropyScorer,
+    "certainty": CertaintyScorer,
+    "values": ValueScorer,
+}
 
 
 def microbatch_budget(config: Config, device: torch.device) -> Budget:
@@ -31,6 +39,14 @@ class Passes:
     experience: Experience
     config: Config
     budget: Budget
+
+    def informed(self) -> Passes:
+        """The same rollouts after the prompts that show the solution."""
+        seen = self.experience
+        assert seen.informed_prompts is not None
+        index = {ids: i for i, ids in enumerate(dict.fromkeys(seen.informed_prompts))}
+        rows = tuple(index[seen.informed_prompts[group]] for group in seen.group_B)
+        return replace(self, experience=replace(seen, prompts=tuple(index), prompt_B=rows))
 
     def split(self, policy: Policy, indices: Sequence[int]) -> tuple[list[list[int]], bool]:
         """Rollouts in micro-batches, and whether they are to be computed as tries."""
@@ -51,9 +67,9 @@ class Passes:
         return kind(policy, self.experience.prompts, self.config.sampling.temperature, logits)
 
     def scores(self, models: Models, need: str, indices: Sequence[int]) -> list[torch.Tensor]:
-        """Log-probabilities or values of some rollouts without gradients; an empty tensor for each of the others."""
+        """One need's scores of some rollouts without gradients; an empty tensor for each of the others."""
         seen, policy = self.experience, models.of(need)
-        scorer = self.scorer(policy, ValueScorer if need == "values" else Scorer)
+        scorer = self.scorer(policy, SCORES[need])
         return in_pieces(
             self.budget,
             lambda: score_rollouts(scorer, seen.prompt_B, seen.responses, *self.split(policy, indices)),
@@ -61,7 +77,9 @@ class Passes:
 
 
 def score(models: Models, passes: Passes, needs: Set[str], used: Sequence[int] | None = None) -> Experience:
-    """The experience with the log-probabilities and values in `needs` that it lacks: of all, or of those `used`."""
+    """The experience with the scores in `needs` that it lacks: of all rollouts, or of those `used`."""
     missing = [need for need in SCORES if need in needs and getattr(passes.experience, need) is None]
     indices = range(len(passes.experience)) if used is None else used
-    return replace(passes.experience, **{need: passes.scores(models, need, indices) for need in missing})
+    through = {need: passes.informed() if need == "informed" else passes for need in missing}
+    found = {need: one.scores(models, need, indices) for need, one in through.items()}
+    return replace(passes.experience, **found)

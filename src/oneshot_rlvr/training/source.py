@@ -12,7 +12,7 @@ from oneshot_rlvr.config import Config
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.grading import Grade, Grader, Response
 from oneshot_rlvr.policy import Policy
-from oneshot_rlvr.problems import Problem, encode_prompt, get_template
+from oneshot_rlvr.problems import Problem, encode_prompt, get_template, informed
 from oneshot_rlvr.rollout import Prompt, Rollout, Sampler, SamplingParams
 from oneshot_rlvr.rollout.randomness import fold
 from oneshot_rlvr.training.groups import Group
@@ -24,16 +24,24 @@ class Source:
     Everything it gives is a function of (configuration, seed, step, attempt). `seconds` and `sampled` count what a step
     has taken; `begin` sets them back.
 
+    `informs`: groups come with the prompt that shows the solution.
+
     Raises:
-        OneshotError: a problem's prompt is too long.
+        OneshotError: a problem's prompt is too long, or there is no solution to show.
     """
 
     def __init__(
-        self, config: Config, problems: Sequence[Problem], policy: Policy, grader: Grader, sampler: Sampler
+        self,
+        config: Config,
+        problems: Sequence[Problem],
+        policy: Policy,
+        grader: Grader,
+        sampler: Sampler,
+        informs: bool = False,
     ) -> None:
         self.config, self.problems = config, list(problems)
         self.tokenizer, self.longest = policy.tokenizer, policy.longest
-        self.grader, self.sampler = grader, sampler
+        self.grader, self.sampler, self.informs = grader, sampler, informs
         self.template = get_template(config.model.template)
         end = policy.tokenizer.eos_token_id
         self.end_id: int = policy.stop_ids[0] if end is None else end
@@ -44,6 +52,8 @@ class Source:
         self.begin()
         for problem in problems:
             self.encode(problem)
+            if informs:
+                self.encode(informed(problem))
 
     def begin(self) -> None:
         """A new step: nothing has been sampled for it."""
@@ -114,7 +124,12 @@ class Source:
         with self._timed("sample"):
             rollouts_PG = self.sampler.sample(prompts, config.batch.group_size, params)
         self.sampled += len(problems)
-        return [Group(p, rollouts, self.grade(p, rollouts)) for p, rollouts in zip(problems, rollouts_PG, strict=True)]
+        return [self.group(p, rollouts) for p, rollouts in zip(problems, rollouts_PG, strict=True)]
+
+    def group(self, problem: Problem, rollouts: Sequence[Rollout]) -> Group:
+        """Rollouts of a problem, graded."""
+        shown = self.encode(informed(problem)) if self.informs else None
+        return Group(problem, rollouts, self.grade(problem, rollouts), informed_ids=shown)
 
     def grade(self, problem: Problem, rollouts: Sequence[Rollout]) -> list[Grade]:
         """Grades of one group."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from oneshot_rlvr.algorithms import Experience, without_variance
 from oneshot_rlvr.grading import OUTCOMES
 from oneshot_rlvr.grading.features import boxes, mean, reflects
+from oneshot_rlvr.grading.normalise import canonical
 from oneshot_rlvr.training.groups import Group
 
 
@@ -33,8 +35,22 @@ def group_metrics(groups: Sequence[Group], experience: Experience, sampled: int)
         "response/boxed_fraction": mean([boxes(rollout.text) for rollout in rollouts]),
         "response/reflection_fraction": mean([reflects(rollout.text) for rollout in rollouts]),
         "response/distinct_fraction": len({rollout.text for rollout in rollouts}) / len(rollouts),
+        "answer/entropy": answer_entropy(groups),
         **{f"outcome/{name}": mean([outcome == name for outcome in outcomes]) for name in OUTCOMES},
     }
+
+
+def answer_entropy(groups: Sequence[Group]) -> float:
+    """Entropy of each problem's answers in nats, the mean over problems; no answer is an answer like another.
+
+    Answers are one where their normal forms are.
+    """
+    answers: dict[str, Counter[str | None]] = {}
+    for group in groups:
+        given = (None if grade.extracted is None else canonical(grade.extracted) for grade in group.grades)
+        answers.setdefault(group.problem.id, Counter()).update(given)
+    shares = [np.array(list(counts.values())) / counts.total() for counts in answers.values()]
+    return mean([float(-(share * np.log(share)).sum()) for share in shares])
 
 
 def rollout_rows(groups: Sequence[Group], experience: Experience) -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ def demonstrations(source: Source, step: int) -> list[Group]:
 def _group(source: Source, problem: Problem) -> Group:
     text, ids = _written(source, problem)
     rollouts = [Rollout(problem.id, source.encode(problem), ids, (), text, "stop")]
-    return Group(problem, rollouts, source.grade(problem, rollouts))
+    return source.group(problem, rollouts)
 
 
 def _written(source: Source, problem: Problem) -> tuple[str, tuple[int, ...]]:

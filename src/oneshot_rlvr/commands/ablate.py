@@ -1,0 +1,69 @@
+"""`oneshot ablate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from oneshot_rlvr.commands.terminal import Quiet, Settings
+
+
+def ablate(
+    suite: Annotated[
+        str, typer.Argument(help="table5, shots, rewards, algorithms, label-free, openseek, models, all.")
+    ],
+    model: Annotated[str, typer.Option(help="Model profile, folder, or hub name.")] = "organism",
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="Training seeds 0, 1, ...")] = 3,
+    out: Annotated[Path | None, typer.Option(help="Folder of the comparison; by default runs/ablate-SUITE.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Of training, instead of the recipes'.")] = None,
+    protocol: Annotated[str, typer.Option(help="How to evaluate; greedy responses are left out.")] = "honest",
+    suites: Annotated[str | None, typer.Option(help="Problem sets to evaluate on, with commas.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first problems of each set.")] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="k of avg@k.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; by default one a core for small models.")
+    ] = None,
+    settings: Settings = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train and evaluate a table of recipes; beside each stands what the paper says. Go on with the same command."""
+    from oneshot_rlvr.commands.ablation import Asked, Cell, cells_of, run_cells
+    from oneshot_rlvr.commands.ablation_table import markdown, table_of
+    from oneshot_rlvr.commands.progress import Reporter
+    from oneshot_rlvr.config.known import MODEL_FOLDERS
+    from oneshot_rlvr.config.suites import rows_of
+    from oneshot_rlvr.files import locked, write_atomically, write_json
+    from oneshot_rlvr.grading.features import mean
+    from oneshot_rlvr.runs.environment import environment
+
+    folder = out or Path("runs") / f"ablate-{suite}"
+    asked = Asked(
+        folder,
+        model,
+        seeds,
+        steps,
+        settings or (),
+        protocol,
+        tuple(suites.split(",")) if suites else (),
+        limit,
+        samples,
+        workers,
+    )
+    cells = cells_of(rows_of(suite, model in MODEL_FOLDERS), asked)
+    print(f"{len({cell.row.name for cell in cells})} rows, {seeds} seeds, folder {folder}")
+
+    def heard(cell: Cell, done: int, total: int) -> None:
+        average = 100 * mean([mean(rates) for rates in cell.result()["rates"].values()])
+        task.update(done, f"{cell.row.name} seed {cell.seed}: {average:.1f} %", total)
+
+    with locked(folder, "comparison"), Reporter(quiet).task(f"Comparing {suite}", len(cells)) as task:
+        run_cells(cells, heard)
+        table = table_of(cells)
+        about = f"`oneshot ablate {suite} --model {model} --seeds {seeds}`"
+        write_json(folder / "table.json", table)
+        write_atomically(folder / "table.md", markdown(table, about))
+        write_json(folder / "about.json", {"command": about, **environment(cells[0].config.model.device, 1)})
+    print(markdown(table, about), end="")
+    print(f"{folder / 'table.md'}, {folder / 'table.json'}")

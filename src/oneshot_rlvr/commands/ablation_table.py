@@ -1,0 +1,86 @@
+"""The table of a comparison: averages with intervals over problems and seeds, beside what the paper says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from oneshot_rlvr.commands.ablation import Cell, Rates
+from oneshot_rlvr.config.suites import paper
+from oneshot_rlvr.evaluation.scoring import percent
+from oneshot_rlvr.evaluation.statistics import average_interval, interval_over_seeds
+from oneshot_rlvr.grading.features import mean
+
+Table = dict[str, dict[str, Any]]
+
+
+def table_of(cells: Sequence[Cell]) -> Table:
+    """Each row's figures in percent, by its name.
+
+    `average` and its 95 % `interval` are of the checkpoint that validation chose, over suites, problems and seeds;
+    `gain` is the difference from the base asked in the same way, on the same problems; `last` is of the last
+    checkpoint. `paper` is the paper's figure for Qwen2.5-Math-1.5B.
+    """
+    by_row: dict[str, list[Cell]] = {}
+    for cell in cells:
+        by_row.setdefault(cell.row.name, []).append(cell)
+    return {name: _row(name, same) for name, same in by_row.items()}
+
+
+def _row(name: str, cells: Sequence[Cell]) -> dict[str, Any]:
+    found = [cell.result() for cell in cells]
+    bases = [cell.base.result()["rates"] for cell in cells]
+    rates = [one["rates"] for one in found]
+    says = paper().get(name)
+    row: dict[str, Any] = {
+        "average": _average(rates),
+        "interval": _interval(rates),
+        "paper": None if says is None else says.figure,
+        "seeds": len(cells),
+        "paper_row": None if says is None else str(says),
+        "by_seed": [_average([one]) for one in rates],
+        "suites": {suite: round(100 * mean([mean(one[suite]) for one in rates]), 1) for suite in rates[0]},
+    }
+    if cells[0].row.trains:
+        row |= {
+            "gain": round(_average(rates) - _average(bases), 2),
+            "gain_interval": _interval(rates, bases),
+            "last": _average([one["last"] for one in found]),
+            "steps": [one["step"] for one in found],
+            "last_steps": [one["last_step"] for one in found],
+            "stopped": sum(one["stopped"] for one in found),
+            "training_accuracy": [list(one["training"].values())[-1] for one in found],
+            "seconds": round(sum(one["seconds"] for one in found)),
+        }
+    return row
+
+
+def _average(rates: Sequence[Rates]) -> float:
+    return round(100 * mean([mean(values) for one in rates for values in one.values()]), 2)
+
+
+def _interval(rates: Sequence[Rates], minus: Sequence[Rates] | None = None) -> list[float]:
+    if minus is None and len(rates) == 1:
+        return [round(end, 2) for end in percent(average_interval(list(rates[0].values())))]
+    return [round(end, 2) for end in percent(interval_over_seeds(rates, minus))]
+
+
+def markdown(table: Table, about: str) -> str:
+    """The table for people."""
+    lines = [
+        f"{about}",
+        "",
+        "| recipe | the paper's row | paper | here | gain over base | last step | seeds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, row in table.items():
+        here = f"{row['average']:.1f} ({_span(row['interval'])})"
+        gain = f"{row['gain']:+.1f} ({_span(row['gain_interval'])})" if "gain" in row else ""
+        said = "" if row["paper"] is None else f"{row['paper']:.1f}"
+        last = f"{row['last']:.1f}" if "last" in row else ""
+        lines.append(f"| {name} | {row['paper_row'] or ''} | {said} | {here} | {gain} | {last} | {row['seeds']} |")
+    return "\n".join(lines) + "\n"
+
+
+def _span(interval: Sequence[float]) -> str:
+    return f"{interval[0]:.1f} to {interval[1]:.1f}"
