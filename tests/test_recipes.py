@@ -11,7 +11,6 @@ from oneshot_rlvr.config import names, resolve
 from runs import same, weights
 from test_seams import PACKAGE, run_of
 
-
 NEEDS = {  # more than the tiny profile has
     "grpo-8-updates": ["batch.groups_per_step=8", "batch.group_size=2"],
     "critique-ft": ["sampling.max_new_tokens=128"],

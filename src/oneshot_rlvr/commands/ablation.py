@@ -195,9 +195,9 @@ def _trained(cell: Cell) -> dict[str, Any]:
         "step": chosen.step,
         "last_step": last.step,
         "stopped": run.stopped,
-        "curve": {line["step"]: v for line in run.metrics() for k, v in line.items() if k.startswith("validation/")},
-        "training": {line["step"]: round(line["outcome/correct"], 4) for line in run.metrics()},
-        "entropy": {line["step"]: round(line["policy/entropy"], 4) for line in run.metrics()},
+        "validation": [[m["step"], v] for m in run.metrics() for k, v in m.items() if k.startswith("validation/")],
+        "training": [round(metrics["outcome/correct"], 4) for metrics in run.metrics()],
+        "entropy": [round(metrics["policy/entropy"], 4) for metrics in run.metrics()],
     }
     run.keep_checkpoints({chosen.step, last.step})
     return found

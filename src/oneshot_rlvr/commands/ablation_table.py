@@ -49,7 +49,7 @@ def _row(name: str, cells: Sequence[Cell]) -> dict[str, Any]:
             "steps": [one["step"] for one in found],
             "last_steps": [one["last_step"] for one in found],
             "stopped": sum(one["stopped"] for one in found),
-            "training_accuracy": [list(one["training"].values())[-1] for one in found],
+            "training_accuracy": [one["training"][-1] for one in found],
             "seconds": round(sum(one["seconds"] for one in found)),
         }
     return row
