@@ -93,6 +93,11 @@ class Cell:
         return self.asked.out / "cells" / f"{self.key}.json"
 
     @property
+    def run(self) -> Run:
+        """Where it is trained."""
+        return Run(self.asked.out / "runs" / f"{self.row.name}-seed{self.seed}-{self.key[:6]}")
+
+    @property
     def base(self) -> Cell:
         """The untrained model, asked as this cell's is."""
         row = Row(BASE, BASE, self.row.model, suites=self.row.suites)
@@ -178,6 +183,8 @@ def run_cell(cell: Cell) -> None:
     kept = {"recipe": cell.row.recipe, "seed": cell.seed, "seconds": round(time.time() - started, 1), **found}
     cell.path.parent.mkdir(parents=True, exist_ok=True)
     write_record(cell.path, kept)
+    if cell.row.trains:  # only now: without a result the run is gone on with
+        cell.run.keep_checkpoints({found["step"], found["last_step"]})
 
 
 def _base_of(cell: Cell) -> Checkpoint:
@@ -185,11 +192,11 @@ def _base_of(cell: Cell) -> Checkpoint:
 
 
 def _trained(cell: Cell) -> dict[str, Any]:
-    run = Run(cell.asked.out / "runs" / f"{cell.row.name}-seed{cell.seed}-{cell.key[:6]}")
+    run = cell.run
     session.finish(run, cell.config, cell.sources, session.chosen_problems(cell.config))
     checkpoints = checkpoints_of(run, base=False)
     chosen, last = counting(run, checkpoints), checkpoints[-1]
-    found = {
+    return {
         "rates": _rates(cell, chosen, cell.seed),
         "last": _rates(cell, last, cell.seed),
         "step": chosen.step,
@@ -199,8 +206,6 @@ def _trained(cell: Cell) -> dict[str, Any]:
         "training": [round(metrics["outcome/correct"], 4) for metrics in run.metrics()],
         "entropy": [round(metrics["policy/entropy"], 4) for metrics in run.metrics()],
     }
-    run.keep_checkpoints({chosen.step, last.step})
-    return found
 
 
 def _rates(cell: Cell, checkpoint: Checkpoint, seed: int) -> Rates:
