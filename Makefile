@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test install install-dev benchmark docs clean
+.PHONY: demo test install install-dev benchmark oracles docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/oneshot demo
@@ -46,9 +46,19 @@ benchmark: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/grading.py --json results/grading.json
 	$(BIN)/python benchmarks/graders.py --json results/graders.json
 
+# verl pins older packages than ours, so the oracles live in an environment of their own.
+.venv-oracles/.installed: pyproject.toml
+	$(PYTHON) -m venv .venv-oracles
+	.venv-oracles/bin/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	.venv-oracles/bin/python -m pip install --quiet --disable-pip-version-check verl==0.9.1 trl==1.16.0 --editable .
+	touch $@
+
+oracles: .venv-oracles/.installed
+	.venv-oracles/bin/python benchmarks/oracles.py --json results/oracles.json
+
 docs: $(VENV)/.installed
 	$(PIP) --editable '.[docs]'
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs build/docs
 
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) .venv-oracles build dist

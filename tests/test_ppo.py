@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 import children
 from oneshot_rlvr.algorithms import ADVANTAGES
 from oneshot_rlvr.algorithms.gae import explained_variance, value_loss
+from oneshot_rlvr.algorithms.kl_control import KlControl
 from oneshot_rlvr.commands.session import chosen_problems, resume, start
 from oneshot_rlvr.config import resolve
 from oneshot_rlvr.errors import Interrupted
@@ -186,3 +187,41 @@ def test_the_policy_waits_while_the_critic_warms_up(tmp_path):
     assert not same(base, weights(run, 3))
     assert not same(critic_of(run, 1), critic_of(run, 2))
     assert [line["policy/grad_norm"] > 0 for line in run.metrics()] == [False, False, True]
+
+
+def test_kl_is_steered_by_hand():
+    """KL 0.5 and 0.3 by sequence, 0.4 on average, twice the target: c grows by the most, 0.2 x 2 / 10 of itself."""
+    seen = dataclasses.replace(
+        experience([1.0, 0.0], lengths=[2, 1]),
+        old=[t(-1.0, -1.0), t(-1.0)],
+        reference=[t(-1.4, -1.6), t(-1.3)],
+    )
+    control = KlControl.of(kl=0.1, kl_target=0.2, kl_horizon=10)
+    said = control.update(seen)
+    assert said == {"policy/kl_in_reward": pytest.approx(0.4), "policy/kl_coefficient": 0.1}
+    assert control.coefficient == pytest.approx(0.1 * 1.04)
+    below = KlControl.of(kl=0.1, kl_target=0.44, kl_horizon=10)
+    below.update(seen)
+    assert below.coefficient == pytest.approx(0.1 * (1 - (1 - 0.4 / 0.44) * 0.2))
+    for fixed in (KlControl.of(kl=0.1), KlControl.of(kl=0.0, kl_target=0.1)):
+        assert fixed.update(seen) == {}
+        assert fixed.coefficient is None
+
+
+def test_a_steered_coefficient_is_what_rewards_have():
+    seen = dataclasses.replace(valued([[0.0, 0.0]], [1.0]), old=[t(-1.0, -2.0)], reference=[t(-1.5, -1.0)])
+    steered = ADVANTAGES["gae"](dataclasses.replace(seen, kl_coefficient=0.3), kl=0.1, whiten=False)
+    fixed = ADVANTAGES["gae"](seen, kl=0.3, whiten=False)
+    assert all(torch.equal(a, b) for a, b in zip(steered.advantages, fixed.advantages, strict=True))
+
+
+def test_resumed_kl_is_steered_on(tmp_path):
+    unit = "algorithm.advantage='gae(kl=0.1, kl_target=0.001, kl_horizon=64)'"
+    whole = ppo_run(tmp_path / "whole", unit)
+    coefficients = [line["policy/kl_coefficient"] for line in whole.metrics()]
+    assert coefficients[0] == 0.1
+    assert len(set(coefficients)) == STEPS
+    run = ppo_run(tmp_path / "run", unit, "run.steps=2")
+    resume(run, steps=STEPS)
+    assert [line["policy/kl_coefficient"] for line in run.metrics()] == coefficients
+    assert same(weights(whole, STEPS), weights(run, STEPS))

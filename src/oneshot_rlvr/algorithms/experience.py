@@ -48,7 +48,7 @@ class Experience:
     with the solution shown, where an algorithm needs it. `rewards_B` is NaN where unscorable. The rest holds a tensor
     [T] a rollout, or None until a stage fills it: log-probabilities of `sampler`, `old` policy, `reference`, `teacher`,
     and `informed` base; the policy's `entropy` and `certainty`; a critic's `values` before each token; `advantages`,
-    and `returns`, which values aim at.
+    and `returns`, which values aim at. `kl_coefficient` is what an advantage's `kl` has become where it is steered.
     """
 
     prompts: tuple[Ids, ...]
@@ -67,6 +67,7 @@ class Experience:
     advantages: Ragged | None = None
     returns: Ragged | None = None
     informed_prompts: tuple[Ids, ...] | None = None
+    kl_coefficient: float | None = None
 
     @classmethod
     def of(cls, groups: Sequence[Rewarded]) -> Experience:

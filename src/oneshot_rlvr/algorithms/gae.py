@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 
 from oneshot_rlvr.algorithms.experience import Experience
+from oneshot_rlvr.algorithms.kl_control import KlControl
 from oneshot_rlvr.algorithms.registries import ADVANTAGES
 from oneshot_rlvr.algorithms.returns import discounted, token_rewards, whitened
 
@@ -17,7 +18,7 @@ def _needs(kl: float = 0.0, **others: object) -> Set[str]:
     return {"zero_advantage", "values"} | ({"old", "reference"} if kl else set())
 
 
-@ADVANTAGES.register("gae", needs=_needs)
+@ADVANTAGES.register("gae", needs=_needs, kl_control=KlControl.of)
 def gae(
     experience: Experience,
     gamma: float = 1.0,
@@ -25,12 +26,15 @@ def gae(
     whiten: bool = True,
     kl: float = 0.0,
     estimator: str = "k1",
+    kl_target: float | None = None,
+    kl_horizon: int = 10_000,
 ) -> Experience:
     """A_t = delta_t + gamma lam A_{t+1} with delta_t = r_t + gamma V_{t+1} - V_t; the critic's target is A_t + V_t.
 
-    r_t = -kl KL_t + [last token] r. V_t is the critic's value before token t, 0 after the last. `whiten` makes the
-    batch's advantages mean 0 and std 1, over tokens. Where GRPO's baseline is the mean of a group, a learnt value is it
-    here, token by token. An unscorable rollout gets advantage 0 and a target of NaN, which the critic leaves out.
+    r_t = -kl KL_t + [last token] r; with `kl_target`, `kl` is steered (`kl_control.py`). V_t is the critic's value
+    before token t, 0 after the last. `whiten` makes the batch's advantages mean 0 and std 1, over tokens. Where GRPO's
+    baseline is the mean of a group, a learnt value is it here, token by token. An unscorable rollout gets advantage 0
+    and a target of NaN, which the critic leaves out.
     Source: GAE (arXiv 1506.02438, equation 16); PPO (arXiv 1707.06347); whitening as in verl's
     `compute_gae_advantage_return`. With a critic that says 0 and lam 1 this is `reinforce_pp`.
     """

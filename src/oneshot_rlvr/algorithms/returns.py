@@ -13,8 +13,11 @@ from oneshot_rlvr.algorithms.registries import KL_ESTIMATORS
 def token_rewards(experience: Experience, kl: float = 0.0, estimator: str = "k1") -> list[torch.Tensor]:
     """r_t = -kl KL_t + [last token] r of each rollout, float64; NaN where it is unscorable.
 
-    KL_t is estimated between the old policy and the reference. Source: verl's `apply_kl_penalty`.
+    KL_t is estimated between the old policy and the reference; a steered coefficient stands in for `kl`. Source: verl's
+    `apply_kl_penalty`.
     """
+    if kl and experience.kl_coefficient is not None:
+        kl = experience.kl_coefficient
     estimate = KL_ESTIMATORS.unit(estimator)
     found = []
     for b, length in enumerate(experience.lengths_B):

@@ -40,7 +40,7 @@ from oneshot_rlvr.sealing import read_record, write_record
 
 Rates = dict[str, list[float]]  # suite: each problem's share of correct responses
 SHARES_NOTHING = ("recipe",)  # of a configuration: what does not change a run
-AGAIN = "Delete it: its cell is then run again."
+AGAIN = "Delete it and its folder under runs/: the cell is then run again."
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,9 +16,14 @@ from oneshot_rlvr.config import Registry
 
 def recipes(
     name: Annotated[str | None, typer.Argument(help="Print this recipe's YAML, to start from.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="All recipes as JSON.")] = False,
 ) -> None:
     """List the recipes, or print one."""
     from oneshot_rlvr.config.resolve import about, layers_of, names, recipe_text
+
+    if as_json:
+        print(json.dumps([described(recipe) for recipe in names("recipes")], indent=1))
+        return
 
     if name is not None:
         layers_of("recipes", name)  # refuses an unknown one
@@ -29,6 +35,27 @@ def recipes(
     for recipe in names("recipes"):
         table.add_row(recipe, plain(about(recipe)))
     Console().print(table)
+
+
+def described(name: str) -> dict[str, Any]:
+    """A recipe in a few words: its algorithm, reward, data, and the row of the paper that it stands for."""
+    from oneshot_rlvr.config.resolve import about, layers_of, resolve
+    from oneshot_rlvr.config.suites import paper
+
+    section = resolve(name)[0].algorithm
+    problems = [
+        layer.values["data.problems"] for layer in layers_of("recipes", name) if "data.problems" in layer.values
+    ]
+    row = paper().get(name)
+    collected = "" if section.collector == "once" else f"{section.collector}: "
+    return {
+        "name": name,
+        "algorithm": f"{collected}{section.advantage} x {section.surrogate} x {section.aggregation}",
+        "reward": section.reward,
+        "data": problems[-1] if problems else "pool",
+        "paper": None if row is None else row.row,
+        "about": about(name),
+    }
 
 
 def methods() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.errors import OneshotError, nearest
 from oneshot_rlvr.files import checksum, locked, sweep, write_atomically
 from oneshot_rlvr.problems import Problem, load_problems, to_jsonl
 from oneshot_rlvr.runs.scores import Scores
@@ -99,6 +99,18 @@ class EvaluationFolder:
         """
         path = self.transcript_path(name)
         return checked(TRANSCRIPT, read_sealed_rows(path, AGAIN), path, AGAIN)
+
+    def rows(self, model: str) -> list[Row]:
+        """What one model of this evaluation answered: `base`, or `step_000100`; a row a problem.
+
+        Raises:
+            OneshotError: it has not been evaluated here.
+        """
+        index = self.index()
+        if model not in index:
+            raise OneshotError(f"no {model!r} was evaluated", where=self.path, fix=nearest(model, list(index)))
+        files = [name for names in index[model]["transcripts"].values() for name in names]
+        return [row for name in files for row in self.transcript(name)]
 
     def write_transcript(self, name: str, rows: Sequence[Row]) -> None:
         """Keep a file of sampled responses."""

@@ -1,7 +1,8 @@
 """Save and restore the learners of a run at a step. Random numbers are keyed by step: there is no generator state.
 
 `checkpoints/step_N/` is the policy as a Hugging Face folder. `trainer/` in it holds what only resuming needs: the
-policy's optimizer (and its adapters), and in `trainer/NAME/` each other learner's weights and optimizer.
+policy's optimizer (and its adapters), in `trainer/NAME/` each other learner's weights and optimizer, and in
+`trainer/kl.json` a steered coefficient of KL in the reward.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
+from oneshot_rlvr.algorithms.kl_control import KlControl
 from oneshot_rlvr.config import Config
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.files import write_folder_atomically
@@ -19,6 +21,7 @@ from oneshot_rlvr.policy import load_policy
 from oneshot_rlvr.policy.lora import adapter_tensors, add_adapters, restore_adapters
 from oneshot_rlvr.policy.optimizer import optimizer_tensors, restore_optimizer
 from oneshot_rlvr.runs import Run
+from oneshot_rlvr.sealing import read_record, write_record
 from oneshot_rlvr.training.models import POLICY, Learner, Models, policy_learner
 
 FIX = "Delete this checkpoint folder; --resume then goes on from the newest other one that can be resumed."
@@ -29,9 +32,12 @@ def save_checkpoint(run: Run, step: int, models: Models, keep: int) -> None:
 
     def fill(folder: Path) -> None:
         models.policy.save(folder)
+        (folder / "trainer").mkdir()
+        if models.kl.coefficient is not None:
+            write_record(folder / "trainer" / "kl.json", {"coefficient": models.kl.coefficient})
         for name, learner in models.learners.items():
             own = _folder(folder, name)
-            own.mkdir()
+            own.mkdir(exist_ok=True)
             save_file(optimizer_tensors(learner.module, learner.optimizer), own / "optimizer.safetensors")
             if name != POLICY:
                 save_file(_weights(learner), own / "weights.safetensors")
@@ -65,6 +71,16 @@ def load_models(run: Run, step: int, config: Config) -> Models:
     models = Models(policy, {POLICY: policy_learner(policy, config)})
     restore_learner(run, step, models.learner)
     return models
+
+
+def restore_kl(run: Run, step: int, control: KlControl) -> None:
+    """Let KL in the reward be steered on from where it was in a checkpoint.
+
+    Raises:
+        OneshotError: the record is damaged, or not there.
+    """
+    if control.coefficient is not None:
+        control.coefficient = float(read_record(run.checkpoint_path(step) / "trainer" / "kl.json", FIX)["coefficient"])
 
 
 def restore_learner(run: Run, step: int, learner: Learner) -> None:

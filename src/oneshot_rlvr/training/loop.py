@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from oneshot_rlvr.algorithms import Experience
 from oneshot_rlvr.errors import Interrupted, NotFinite
@@ -72,10 +73,11 @@ def train_step(trainer: Trainer, step: int) -> Metrics:
     started = time.perf_counter()
     groups = trainer.collect(step)
     collected = time.perf_counter()
-    experience = Experience.of(groups)
+    experience = replace(Experience.of(groups), kl_coefficient=models.kl.coefficient)
     passes = Passes(experience, config, trainer.budget)
     experience = score(models, passes, algorithm.advantage_needs)
     experience = algorithm.advantages(experience)
+    steered = models.kl.update(experience)
     weighed = time.perf_counter()
     trainer.run.write_rollouts(step, rollout_rows(groups, experience))
     written = time.perf_counter()
@@ -86,6 +88,7 @@ def train_step(trainer: Trainer, step: int) -> Metrics:
     return {
         **group_metrics(groups, experience, source.sampled),
         **updated_metrics,
+        **steered,
         **rates,
         "time/sample_s": source.seconds["sample"],
         "time/grade_s": source.seconds["grade"] + written - weighed,

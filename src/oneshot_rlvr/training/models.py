@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from oneshot_rlvr.algorithms.kl_control import KlControl
 from oneshot_rlvr.config import Config, OptimizerSection
 from oneshot_rlvr.errors import NotFinite, OneshotError
 from oneshot_rlvr.policy import Policy, learning_rate_factor, load_critic, load_policy, make_optimizer
@@ -56,12 +57,14 @@ class Learner:
 
 @dataclass
 class Models:
-    """The policy; all learners by name, it among them; frozen models by what they are needed for; a critic, if any."""
+    """The policy; all learners by name, it among them; frozen models by what they are needed for; a critic, if any; and
+    what steers KL in the reward."""
 
     policy: Policy
     learners: dict[str, Learner]
     frozen: dict[str, Policy] = field(default_factory=dict)
     critic: Policy | None = None
+    kl: KlControl = field(default_factory=KlControl)
 
     @property
     def learner(self) -> Learner:

@@ -16,7 +16,7 @@ from oneshot_rlvr.problems import Problem, get_template
 from oneshot_rlvr.rollout import Sampler, make_sampler
 from oneshot_rlvr.runs import STOPPED, Run
 from oneshot_rlvr.runs.loggers import check_loggers
-from oneshot_rlvr.training.checkpoint import load_models, restore_learner
+from oneshot_rlvr.training.checkpoint import load_models, restore_kl, restore_learner
 from oneshot_rlvr.training.collectors import COLLECTORS
 from oneshot_rlvr.training.groups import Group
 from oneshot_rlvr.training.models import Models, load_frozen, new_models
@@ -107,6 +107,9 @@ def prepare(
                 where=f"problem {problem.id}",
                 fix="Mend it or leave it out.",
             )
+    models.kl = algorithm.advantage.trait("kl_control") or models.kl
+    if done:
+        restore_kl(run, done, models.kl)
     models.frozen |= load_frozen(config, algorithm.needs, models.policy)
     if "values" in algorithm.needs:
         critic = models.add_critic(config)
