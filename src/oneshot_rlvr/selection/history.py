@@ -31,7 +31,7 @@ def accuracy_history(run: Run) -> History:
             history.setdefault(problem, []).append(sum(outcomes) / len(outcomes))
     if not history:
         raise OneshotError(
-            "this run has no rollouts to rank by", where=run.path, fix="Train it on a pool of problems first."
+            "this run has no rollouts to rank by", where=run.path, fix="Train a pool of problems first: `oneshot train grpo-full`."
         )
     return history
 
