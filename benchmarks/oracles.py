@@ -157,7 +157,8 @@ def against_verl(case: Case) -> Iterator[Pair]:
     def ours(name: str, **options: Any) -> list[torch.Tensor]:
         found = ADVANTAGES[name](seen, **options)
         assert found.advantages is not None
-        return [case.padded(found.advantages), *([] if found.returns is None else [case.padded(found.returns)])]
+        returns = [] if found.returns is None else [case.padded(found.returns)]
+        return [case.padded(found.advantages), *returns]
 
     yield "advantage grpo", ours("grpo"), [core.compute_grpo_outcome_advantage(scores, real, index)[0]]
     centred = core.compute_grpo_outcome_advantage(scores, real, index, norm_adv_by_std_in_grpo=False)[0]
@@ -290,7 +291,7 @@ def _trl_loss(
 def difference(ours: Sequence[torch.Tensor], theirs: Sequence[torch.Tensor]) -> float:
     """The greatest absolute difference; infinite where shapes differ or something is NaN."""
     found = 0.0
-    for a, b in zip(ours, theirs, strict=False):
+    for a, b in zip(ours, theirs, strict=True):
         gap = float((a.double() - b.double()).abs().max()) if a.shape == b.shape else float("inf")
         found = max(found, gap if gap == gap else float("inf"))
     return found

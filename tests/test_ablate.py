@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -11,11 +12,12 @@ import yaml
 
 from command import oneshot, refused
 from oneshot_rlvr.commands import ablation
-from oneshot_rlvr.commands.ablation import Asked, cells_of, run_cell
-from oneshot_rlvr.commands.ablation_table import table_of
+from oneshot_rlvr.commands.ablation import Asked, Cell, cells_of, run_cell, run_cells
+from oneshot_rlvr.commands.ablation_table import _says, table_of
 from oneshot_rlvr.config import names, resolve
 from oneshot_rlvr.config.suites import IN_CONTEXT, Row, paper, rows_of, suite_names
 from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.evaluation.protocols import PAPER_SUITES
 from oneshot_rlvr.evaluation.statistics import average_interval
 from oneshot_rlvr.problems import find_problems, get_template
 from oneshot_rlvr.problems.solutions import demonstration
@@ -59,7 +61,7 @@ def test_a_table_is_made_and_made_again_from_its_cells(tmp_path):
     for row in table.values():
         assert {"average", "interval", "paper", "seeds"} <= set(row)
         assert row["interval"][0] <= row["average"] <= row["interval"][1]
-    assert table["base"]["paper"] == 17.6
+    assert table["base"]["paper"] is None  # other problem sets than its
     assert (out / "table.md").read_text() in said
     runs = {path.name for path in (out / "runs").iterdir()}
     assert len(runs) == 2
@@ -90,16 +92,16 @@ def asked(out, **options) -> Asked:
 
 def test_equal_configurations_are_one_cell(tmp_path):
     rows = [Row(name, name) for name in ("grpo", "ablation-05", "ablation-04")]
-    grpo, fifth, fourth = cells_of(rows, asked(tmp_path))
+    (grpo, fifth, fourth), _ = cells_of(rows, asked(tmp_path))
     assert grpo.path == fifth.path != fourth.path
     assert grpo.base.path == fourth.base.path
-    other = cells_of(rows, Asked(tmp_path, "tiny", 1, 1, limit=3))
+    other, _ = cells_of(rows, Asked(tmp_path, "tiny", 1, 1, limit=3))
     assert other[0].path != grpo.path
 
 
 def test_a_cell_that_was_cut_off_goes_on(tmp_path, monkeypatch):
     """A run whose evaluation was cut off is not trained again."""
-    (cell,) = cells_of([Row("grpo", "grpo")], asked(tmp_path))
+    ((cell,), _) = cells_of([Row("grpo", "grpo")], asked(tmp_path))
     with monkeypatch.context() as patch:
         patch.setattr(ablation, "_rates", lambda *args: 1 / 0)
         with pytest.raises(ZeroDivisionError):
@@ -115,8 +117,74 @@ def test_a_cell_that_was_cut_off_goes_on(tmp_path, monkeypatch):
         cell.result()
 
 
+def test_a_cell_that_fails_is_told_of_and_the_others_go_on(tmp_path, monkeypatch):
+    real = ablation._trained
+
+    def failing(cell):
+        if cell.row.name == "openseek-v1":
+            raise OneshotError("no luck", where="step 1")
+        return real(cell)
+
+    monkeypatch.setattr(ablation, "_trained", failing)
+    code, said, err = oneshot(
+        "ablate", "openseek", *QUICK, *SHORT, "--out", tmp_path / "t", "--seeds", 1, "--workers", 1
+    )
+    assert code == 2
+    assert "Failed: openseek-v1 seed 0: step 1: no luck" in said
+    assert "1 cells failed" in err
+    assert list(json.loads((tmp_path / "t" / "table.json").read_text())) == ["base", "openseek-v4"]
+    monkeypatch.undo()
+    command = ["ablate", "openseek", *QUICK, *SHORT, "--out", tmp_path / "t", "--seeds", 1, "--workers", 1]
+    assert oneshot(*command)[0] == 0
+    table = (tmp_path / "t" / "table.md").read_text()
+    assert "openseek-v1" in table
+    assert (
+        "`oneshot ablate openseek --model tiny --seeds 1 --steps 1 --suites organism:numbers --limit 2 --samples 2"
+        " --set run.validate_every=0`" in table
+    )
+
+
+def test_what_a_model_cannot_have_is_left_out_and_said(tmp_path):
+    rows = [Row("base", "base"), Row("opd", "opd"), Row("grpo", "grpo")]
+    cells, reasons = cells_of(rows, replace(asked(tmp_path), settings=("algorithm.teacher=null",)))
+    assert [cell.row.name for cell in cells] == ["base", "grpo"]
+    assert "needs a teacher" in reasons["opd"]
+    with pytest.raises(OneshotError, match="nonsense"):  # nothing can be had
+        cells_of(rows, replace(asked(tmp_path), settings=("algorithm.reward=nonsense",)))
+    bare = tmp_path / "bare.jsonl"
+    bare.write_text('{"question": "3+4+5?", "answer": "12"}\n')
+    rows = [Row("grpo", "grpo"), *(Row(name, name) for name in ("sft", "ghpo", "opsd", IN_CONTEXT))]
+    cells, reasons = cells_of(rows, replace(asked(tmp_path), settings=(f"data.problems={bare}",)))
+    assert [cell.row.name for cell in cells] == ["grpo"]
+    assert all("has none" in reason or "no solution" in reason for reason in reasons.values())
+
+
+def test_others_models_are_asked_what_the_paper_asked(tmp_path):
+    def cell(model, protocol="honest", recipe="grpo"):
+        config, sources = resolve(recipe, model)
+        return Cell(Row(recipe, recipe), 0, config, sources, Asked(tmp_path, model, 1, protocol=protocol))
+
+    assert cell("qwen2.5-math-1.5b").suites == PAPER_SUITES
+    assert all(name.startswith("organism:") for name in cell("organism").suites)
+    assert _says(cell("organism")).average == 35.0
+    assert _says(cell("qwen2.5-math-7b")).average == 40.2
+    assert _says(cell("llama-3.2-3b-instruct", recipe="grpo-full")) is None
+    assert ablation._template(cell("qwen2.5-math-1.5b", "paper")).name == "qwen25-math-cot"
+
+
+def test_checkpoints_are_let_go_again_after_a_kill(tmp_path):
+    ((cell,), _) = cells_of([Row("grpo", "grpo")], replace(asked(tmp_path), steps=2))
+    run_cells([cell], lambda *heard: None)
+    left = cell.run.checkpoint_path(2)
+    shutil.copytree(left, cell.run.checkpoint_path(1))
+    (left / "trainer").mkdir()
+    run_cells([cell], lambda *heard: None)
+    assert cell.run.steps() == [2]
+    assert not (left / "trainer").exists()
+
+
 def test_figures_of_one_seed_are_of_its_rates(tmp_path):
-    (cell,) = cells_of([Row("base", "base")], asked(tmp_path))
+    ((cell,), _) = cells_of([Row("base", "base")], asked(tmp_path))
     run_cell(cell)
     rates = cell.result()["rates"]["organism:numbers"]
     row = table_of([cell])["base"]
@@ -125,7 +193,7 @@ def test_figures_of_one_seed_are_of_its_rates(tmp_path):
 
 
 def test_the_example_stands_in_the_prompt_with_its_solution(tmp_path):
-    (cell,) = cells_of([Row(IN_CONTEXT, IN_CONTEXT, settings={"data.problems": "organism:pi_1"})], asked(tmp_path))
+    ((cell,), _) = cells_of([Row(IN_CONTEXT, IN_CONTEXT, settings={"data.problems": "organism:pi_1"})], asked(tmp_path))
     run_cell(cell)
     example, plain = find_problems("organism:pi_1")[0], get_template("plain")
     transcript = next((tmp_path / "eval").rglob("*.jsonl.zst"))
@@ -165,12 +233,16 @@ def test_what_a_recipe_says_always_no_profile_changes(tmp_path):
         resolve(str(mine), "organism")
 
 
-def test_the_pool_is_the_models_own():
+def test_the_pool_is_the_models_own(tmp_path):
     for model, pool in (("organism", "organism"), ("qwen2.5-math-1.5b", "dsr_sub")):
         assert resolve("grpo", model)[0].data.problems == f"{pool}:pi_1"
         assert resolve("grpo-full", model)[0].data.problems == pool
     config, _ = resolve("grpo", "organism", ["data.only=[pool-001]"])
     assert config.data.problems == "organism"  # ids are of the pool
+    assert resolve("critique-ft", "organism", ["data.only=[critique-003]"])[0].data.problems == "organism:critiques"
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(yaml.safe_dump({"like": "grpo", "data": {"problems": "pool:pi_2", "only": ["x"]}}))
+    assert resolve(str(mine), "organism")[0].data.problems == "organism:pi_2"
     assert resolve("grpo", "organism", [], {"data.problems": "mine.jsonl"})[0].data.problems == "mine.jsonl"
 
 
@@ -186,6 +258,7 @@ def test_problems_are_picked_by_rank():
     assert find_problems("organism:pi_last") == find_problems("organism:pi_256")
     assert {problem.id for problem in find_problems("organism:pi_1-pi_last")} == {problem.id for problem in pool}
     for wrong, says in (
+        (f"organism:pi_{'9' * 12}", "no problem set or file"),
         ("organism:pi_257", "Known are pi_1 to pi_256"),
         ("organism:pi_3-pi_2", "lower rank first"),
         ("organism:validation:pi_1", "is not known"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shutil
 
 import pytest
 import torch
@@ -103,7 +104,19 @@ def test_a_run_stops_where_its_metric_falls(tmp_path):
     assert not on.stopped
 
 
+def test_a_stop_whose_checkpoint_a_kill_took_is_not_the_end(tmp_path):
+    run = run_of(tmp_path / "run", "grpo", "run.stop_when=answer/entropy < 100", "run.save_every=1")
+    whole = run.metrics()
+    shutil.rmtree(run.checkpoint_path(1))
+    assert not run.stopped
+    assert oneshot("train", "--resume", run.path, "--quiet")[0] == 0
+    assert run.stopped
+    assert run.metrics()[0]["policy/loss"] == whole[0]["policy/loss"]
+
+
 def test_a_stop_that_cannot_be_is_refused(tmp_path):
+    with pytest.raises(OneshotError, match="not measured at every step"):
+        resolve("grpo", "tiny", ["run.stop_when=validation/avg@4 < 3"])
     with pytest.raises(OneshotError, match="stop_when"):
         resolve("grpo", "tiny", ["run.stop_when=answer/entropy"])
     with pytest.raises(OneshotError, match=r"no metric 'answer/entrpy'.*answer/entropy"):

@@ -6,7 +6,7 @@ import pytest
 from transformers import AutoModelForCausalLM
 
 from command import oneshot, refused
-from oneshot_rlvr.commands.planner import DEVICES, KNOWN, make_plan, shape_of, what_happened
+from oneshot_rlvr.commands.planner import DEVICES, KNOWN, make_plan, others, scorings, shape_of, what_happened
 from oneshot_rlvr.config import resolve
 from oneshot_rlvr.config.known import model_folder
 from oneshot_rlvr.rollout.lockstep import cache_bytes_per_token
@@ -68,3 +68,15 @@ def test_a_plan_for_a_cpu_counts_a_cpus_micro_batch():
     assert on_gpu == pytest.approx(32 * on_cpu)
     given = config.model_copy(update={"batch": config.batch.model_copy(update={"microbatch_tokens": 1024})})
     assert make_plan(given, "cpu")["memory_gib"]["update: activations"] == pytest.approx(2 * on_cpu)
+
+
+def test_a_profile_for_24_gb_fits():
+    config, _ = resolve("grpo", "qwen2.5-math-1.5b-24gb")
+    assert make_plan(config, "rtx4090")["fits"]
+
+
+def test_a_base_that_is_shown_the_solution_is_planned():
+    plans = {name: resolve(name, "qwen2.5-math-1.5b")[0] for name in ("opsd", "opd", "grpo-no-kl", "rent")}
+    assert others(plans["opsd"]) == {"reference"}
+    assert others(plans["opd"]) == {"teacher"}
+    assert [scorings(config) for config in plans.values()] == [2, 2, 0, 2]

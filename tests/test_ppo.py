@@ -15,7 +15,7 @@ from oneshot_rlvr.algorithms.gae import explained_variance, value_loss
 from oneshot_rlvr.algorithms.kl_control import KlControl
 from oneshot_rlvr.commands.session import chosen_problems, resume, start
 from oneshot_rlvr.config import resolve
-from oneshot_rlvr.errors import Interrupted
+from oneshot_rlvr.errors import Interrupted, OneshotError
 from oneshot_rlvr.policy import Policy, ValueScorer
 from oneshot_rlvr.policy.critic import as_critic
 from oneshot_rlvr.runs import Run
@@ -203,9 +203,12 @@ def test_kl_is_steered_by_hand():
     below = KlControl.of(kl=0.1, kl_target=0.44, kl_horizon=10)
     below.update(seen)
     assert below.coefficient == pytest.approx(0.1 * (1 - (1 - 0.4 / 0.44) * 0.2))
-    for fixed in (KlControl.of(kl=0.1), KlControl.of(kl=0.0, kl_target=0.1)):
-        assert fixed.update(seen) == {}
-        assert fixed.coefficient is None
+    fixed = KlControl.of(kl=0.1)
+    assert fixed.update(seen) == {}
+    assert fixed.coefficient is None
+    for nothing in ({"kl": 0.0}, {"kl_target": 0.0}, {"kl_horizon": 0}):
+        with pytest.raises(OneshotError, match="steer nothing"):
+            KlControl.of(**{"kl": 0.1, "kl_target": 0.1, **nothing})
 
 
 def test_a_steered_coefficient_is_what_rewards_have():

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from oneshot_rlvr.algorithms.experience import Experience
 from oneshot_rlvr.algorithms.registries import KL_ESTIMATORS
+from oneshot_rlvr.errors import OneshotError
 
 
 @dataclass
@@ -31,8 +32,20 @@ class KlControl:
         estimator: str = "k1",
         **others: object,
     ) -> KlControl:
-        """As an advantage's options ask for it."""
-        return cls() if kl_target is None or not kl else cls(kl, kl_target, kl_horizon, estimator)
+        """As an advantage's options ask for it.
+
+        Raises:
+            OneshotError: a target or horizon that is not above 0, or nothing to steer.
+        """
+        if kl_target is None:
+            return cls()
+        if not (kl > 0 and kl_target > 0 and kl_horizon > 0):
+            raise OneshotError(
+                f"kl={kl}, kl_target={kl_target}, kl_horizon={kl_horizon} steer nothing",
+                where="algorithm.advantage",
+                fix="All three are above 0.",
+            )
+        return cls(kl, kl_target, kl_horizon, estimator)
 
     def update(self, experience: Experience) -> dict[str, float]:
         """Take a step's divergence into account; returns what there is to tell of it."""

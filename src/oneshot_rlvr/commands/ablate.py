@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from oneshot_rlvr.commands.terminal import Quiet, Settings
+from oneshot_rlvr.errors import OneshotError
+
+if TYPE_CHECKING:
+    from oneshot_rlvr.commands.ablation import Asked, Cell
 
 
 def ablate(
@@ -29,7 +33,7 @@ def ablate(
     quiet: Quiet = False,
 ) -> None:
     """Train and evaluate a table of recipes; beside each stands what the paper says. Go on with the same command."""
-    from oneshot_rlvr.commands.ablation import Asked, Cell, cells_of, run_cells
+    from oneshot_rlvr.commands.ablation import Asked, cells_of, run_cells
     from oneshot_rlvr.commands.ablation_table import markdown, table_of
     from oneshot_rlvr.commands.progress import Reporter
     from oneshot_rlvr.config.known import MODEL_FOLDERS
@@ -51,19 +55,39 @@ def ablate(
         samples,
         workers,
     )
-    cells = cells_of(rows_of(suite, model in MODEL_FOLDERS), asked)
+    cells, reasons = cells_of(rows_of(suite, model in MODEL_FOLDERS), asked)
     print(f"{len({cell.row.name for cell in cells})} rows, {seeds} seeds, folder {folder}")
+    for row, reason in reasons.items():
+        print(f"Left out: {row}: {reason}")
 
     def heard(cell: Cell, done: int, total: int) -> None:
         average = 100 * mean([mean(rates) for rates in cell.result()["rates"].values()])
         task.update(done, f"{cell.row.name} seed {cell.seed}: {average:.1f} %", total)
 
     with locked(folder, "comparison"), Reporter(quiet).task(f"Comparing {suite}", len(cells)) as task:
-        run_cells(cells, heard)
+        failed = run_cells(cells, heard)
         table = table_of(cells)
-        about = f"`oneshot ablate {suite} --model {model} --seeds {seeds}`"
+        about = f"`{_command(suite, asked)}`"
         write_json(folder / "table.json", table)
         write_atomically(folder / "table.md", markdown(table, about))
         write_json(folder / "about.json", {"command": about, **environment(cells[0].config.model.device, 1)})
     print(markdown(table, about), end="")
     print(f"{folder / 'table.md'}, {folder / 'table.json'}")
+    for cell_name, reason in failed.items():
+        print(f"Failed: {cell_name}: {reason}")
+    if failed:
+        raise OneshotError(f"{len(failed)} cells failed", where=folder, fix="They are run again by the same command.")
+
+
+def _command(suite: str, asked: Asked) -> str:
+    """What was asked, as it is typed; where it is kept is left out."""
+    given = {
+        "steps": asked.steps,
+        "protocol": None if asked.protocol == "honest" else asked.protocol,
+        "suites": ",".join(asked.suites) or None,
+        "limit": asked.limit,
+        "samples": asked.samples,
+    }
+    options = [f"--{name} {value}" for name, value in given.items() if value is not None]
+    sets = [f"--set {setting}" for setting in asked.settings]
+    return " ".join(["oneshot ablate", suite, f"--model {asked.model} --seeds {asked.seeds}", *options, *sets])

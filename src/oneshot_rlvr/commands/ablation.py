@@ -13,30 +13,37 @@ import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from oneshot_rlvr.algorithms import Algorithm
 from oneshot_rlvr.commands import session
 from oneshot_rlvr.config import Config, resolve
 from oneshot_rlvr.config.known import MODEL_FOLDERS
 from oneshot_rlvr.config.sections import DataSection, SamplingSection
 from oneshot_rlvr.config.suites import BASE, Row
+from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.evaluation import Checkpoint, Evaluator, Protocol, get_protocol
 from oneshot_rlvr.evaluation.checkpoints import checkpoints_of, counting
+from oneshot_rlvr.evaluation.protocols import PAPER_SUITES
 from oneshot_rlvr.evaluation.scoring import rates_of
 from oneshot_rlvr.evaluation.sweep import fitting_processes, without_interrupts
 from oneshot_rlvr.evaluation.target import named_suites
+from oneshot_rlvr.grading.reward_spec import get_reward
 from oneshot_rlvr.organism import BETWEEN
 from oneshot_rlvr.policy import load_policy
 from oneshot_rlvr.policy.model import as_the_model_asks
 from oneshot_rlvr.problems import Template, default_suites, get_template
-from oneshot_rlvr.problems.solutions import demonstration
+from oneshot_rlvr.problems.solutions import demonstration, informed
 from oneshot_rlvr.processes import die_with_parent
 from oneshot_rlvr.rollout.randomness import fold
 from oneshot_rlvr.runs import EvaluationFolder, Run
 from oneshot_rlvr.sealing import read_record, write_record
+from oneshot_rlvr.training import COLLECTORS
 
 Rates = dict[str, list[float]]  # suite: each problem's share of correct responses
 SHARES_NOTHING = ("recipe",)  # of a configuration: what does not change a run
@@ -84,8 +91,8 @@ class Cell:
     @property
     def suites(self) -> tuple[str, ...]:
         """What is evaluated."""
-        named = self.row.suites or self.asked.suites or get_protocol(self.asked.protocol).suites or default_suites()
-        return tuple(named)
+        own = default_suites() if self.config.model.path in MODEL_FOLDERS else PAPER_SUITES
+        return tuple(self.row.suites or self.asked.suites or get_protocol(self.asked.protocol).suites or own)
 
     @property
     def path(self) -> Path:
@@ -119,13 +126,14 @@ def _untrained(config: Config, row: Row) -> Config:
     return Config(model=config.model, sampling=SamplingSection(**own), data=data)
 
 
-def cells_of(rows: Sequence[Row], asked: Asked) -> list[Cell]:
-    """Every row from every seed; the base first.
+def cells_of(rows: Sequence[Row], asked: Asked) -> tuple[list[Cell], dict[str, str]]:
+    """Every row from every seed, the base first; and rows that this model cannot have, with the reason.
 
     Raises:
-        OneshotError: a recipe, model or setting that cannot be used; nothing has been trained then.
+        OneshotError: a recipe, model or setting that cannot be used, or no row that can; nothing has been trained then.
     """
-    found = []
+    found: list[Cell] = []
+    reasons: dict[str, str] = {}
     for seed in range(asked.seeds):
         for row in rows:
             recipe, model = row.recipe if row.trains else "grpo", row.model or asked.model
@@ -134,45 +142,90 @@ def cells_of(rows: Sequence[Row], asked: Asked) -> list[Cell]:
             config, sources = as_the_model_asks(*resolve(recipe, model, settings, flags))
             cell = Cell(row, seed, config if row.trains else _untrained(config, row), sources, asked)
             named_suites(cell.suites, asked.limit)
-            found.append(cell)
-    return found
+            try:
+                _check(cell)
+                found.append(cell)
+            except OneshotError as error:
+                reasons[row.name] = str(error)
+    if reasons and not any(cell.row.recipe != BASE for cell in found):
+        raise OneshotError(next(iter(reasons.values())))
+    return found, reasons
 
 
-def run_cells(cells: Sequence[Cell], heard: Callable[[Cell, int, int], None]) -> None:
+def _check(cell: Cell) -> None:
+    """Refuse a row whose problems, units, teacher or solutions are not there."""
+    if cell.row.recipe == BASE:
+        return
+    section, template = cell.config.algorithm, get_template(cell.config.model.template)
+    algorithm = Algorithm.of(section, cell.config.sampling.max_new_tokens)
+    collector, problems = COLLECTORS.unit(section.collector), session.chosen_problems(cell.config)
+    get_reward(section.reward)
+    if "teacher" in algorithm.needs and section.teacher is None:
+        raise OneshotError("it needs a teacher", where=cell.row.name, fix="Name one: --set algorithm.teacher=MODEL.")
+    for problem in problems:
+        if not cell.row.trains or collector.name == "demonstrations":
+            demonstration(problem, template)
+        elif "informed" in algorithm.needs or collector.name == "hint":
+            informed(problem)
+
+
+def run_cells(cells: Sequence[Cell], heard: Callable[[Cell, int, int], None]) -> dict[str, str]:
     """Run what is missing, in several processes for small models; `heard` of each that is finished, in any order.
 
+    A cell that fails is told of in the result, and the others go on.
+
     Raises:
-        OneshotError: what a cell ran into.
-        Interrupted: stopped by the user; what is finished is kept, and training goes on from its checkpoints.
+        OneshotError: a process was killed.
+        Interrupted, KeyboardInterrupt: stopped by the user; what is finished is kept, and training goes on.
     """
-    wanted = [*(cell.base for cell in cells), *cells]
-    missing = list({cell.path: cell for cell in wanted if not cell.path.exists()}.values())
-    total, done = len({cell.path for cell in wanted}), 0
-    done = total - len(missing)
+    wanted: dict[Path, Cell] = {}
+    for cell in (*(cell.base for cell in cells), *cells):
+        wanted.setdefault(cell.path, cell)
+    for cell in wanted.values():
+        if cell.path.exists():
+            _let_go(cell, cell.result())
+    missing = [cell for cell in wanted.values() if not cell.path.exists()]
+    done, failed = len(wanted) - len(missing), dict[str, str]()
     count = fitting_processes([cell.config.model for cell in missing]) if missing else 1
-    for cell in _in_processes(missing, min(cells[0].asked.workers or count, len(missing))):
+    for cell, error in _in_processes(missing, min(cells[0].asked.workers or count, len(missing))):
         done += 1
-        heard(cell, done, total)
+        if error is None:
+            heard(cell, done, len(wanted))
+        else:
+            failed[f"{cell.row.name} seed {cell.seed}"] = str(error)
+    return failed
 
 
-def _in_processes(cells: Sequence[Cell], count: int) -> Iterator[Cell]:
+def _in_processes(cells: Sequence[Cell], count: int) -> Iterator[tuple[Cell, OneshotError | None]]:
     if count < 2:
         for cell in cells:
-            run_cell(cell)
-            yield cell
+            yield cell, _error_of(partial(run_cell, cell))
         return
+    left, jobs = list(cells), dict[Future[None], Cell]()
     with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), die_with_parent, (os.getpid(),)) as pool:
-        with without_interrupts():
-            jobs = {pool.submit(run_cell, cell): cell for cell in cells}
         try:
-            for job in as_completed(jobs):
-                job.result()
-                yield jobs[job]
+            while left or jobs:
+                with without_interrupts():
+                    while left and len(jobs) < count:  # none waits in the pool: an interruption begins no other
+                        cell = left.pop(0)
+                        jobs[pool.submit(run_cell, cell)] = cell
+                for job in wait(jobs, return_when=FIRST_COMPLETED).done:
+                    yield jobs.pop(job), _error_of(job.result)
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
             for process in multiprocessing.active_children():
                 process.terminate()  # a trainer finishes its step and saves it
             raise
+
+
+def _error_of(work: Callable[[], None]) -> OneshotError | None:
+    """What went wrong in a cell."""
+    try:
+        work()
+    except BrokenProcessPool:
+        raise OneshotError("a process was killed", where="oneshot ablate", fix="Out of memory? --workers 1.") from None
+    except OneshotError as error:
+        return error
+    return None
 
 
 def run_cell(cell: Cell) -> None:
@@ -183,8 +236,13 @@ def run_cell(cell: Cell) -> None:
     kept = {"recipe": cell.row.recipe, "seed": cell.seed, "seconds": round(time.time() - started, 1), **found}
     cell.path.parent.mkdir(parents=True, exist_ok=True)
     write_record(cell.path, kept)
-    if cell.row.trains:  # only now: without a result the run is gone on with
-        cell.run.keep_checkpoints({found["step"], found["last_step"]})
+    _let_go(cell, kept)
+
+
+def _let_go(cell: Cell, kept: Mapping[str, Any]) -> None:
+    """Of a run with a result, all checkpoints but the two that were evaluated; without one it is gone on with."""
+    if cell.row.trains:
+        cell.run.keep_checkpoints({kept["step"], kept["last_step"]})
 
 
 def _base_of(cell: Cell) -> Checkpoint:
@@ -209,11 +267,11 @@ def _trained(cell: Cell) -> dict[str, Any]:
 
 
 def _rates(cell: Cell, checkpoint: Checkpoint, seed: int) -> Rates:
-    template = _template(cell)
+    template, protocol = _template(cell), cell.asked.protocol_of(seed)
     evaluator = Evaluator(
         suites=named_suites(cell.suites, cell.asked.limit),
         template=template,
-        protocol=replace(cell.asked.protocol_of(seed), max_new_tokens=cell.config.sampling.max_new_tokens),
+        protocol=replace(protocol, max_new_tokens=protocol.max_new_tokens or cell.config.sampling.max_new_tokens),
         folder=EvaluationFolder(cell.asked.out / "eval"),
         config=cell.config,
     )
@@ -225,7 +283,7 @@ def _rates(cell: Cell, checkpoint: Checkpoint, seed: int) -> Rates:
 
 def _template(cell: Cell) -> Template:
     """The configured template, for `in-context` with the example and its solution before the question."""
-    template = get_template(cell.config.model.template)
+    template = get_template(get_protocol(cell.asked.protocol).template or cell.config.model.template)
     if cell.row.trains or cell.row.recipe == BASE:
         return template
     shots = tuple((p.question, demonstration(p, template)) for p in session.chosen_problems(cell.config))

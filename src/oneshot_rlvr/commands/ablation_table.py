@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from oneshot_rlvr.commands.ablation import Cell, Rates
-from oneshot_rlvr.config.suites import paper
+from oneshot_rlvr.config.known import MODEL_FOLDERS
+from oneshot_rlvr.config.suites import PaperRow, paper
 from oneshot_rlvr.evaluation.scoring import percent
 from oneshot_rlvr.evaluation.statistics import average_interval, interval_over_seeds
 from oneshot_rlvr.grading.features import mean
@@ -19,11 +20,13 @@ def table_of(cells: Sequence[Cell]) -> Table:
 
     `average` and its 95 % `interval` are of the checkpoint that validation chose, over suites, problems and seeds;
     `gain` is the difference from the base asked in the same way, on the same problems; `last` is of the last
-    checkpoint. `paper` is the paper's figure for Qwen2.5-Math-1.5B.
+    checkpoint. `paper` is the paper's figure, for Qwen2.5-Math-1.5B where a guest stands in for it. Cells without a
+    result are left out.
     """
     by_row: dict[str, list[Cell]] = {}
     for cell in cells:
-        by_row.setdefault(cell.row.name, []).append(cell)
+        if cell.path.exists():
+            by_row.setdefault(cell.row.name, []).append(cell)
     return {name: _row(name, same) for name, same in by_row.items()}
 
 
@@ -31,7 +34,7 @@ def _row(name: str, cells: Sequence[Cell]) -> dict[str, Any]:
     found = [cell.result() for cell in cells]
     bases = [cell.base.result()["rates"] for cell in cells]
     rates = [one["rates"] for one in found]
-    says = paper().get(name)
+    says = _says(cells[0])
     row: dict[str, Any] = {
         "average": _average(rates),
         "interval": _interval(rates),
@@ -53,6 +56,15 @@ def _row(name: str, cells: Sequence[Cell]) -> dict[str, Any]:
             "seconds": round(sum(one["seconds"] for one in found)),
         }
     return row
+
+
+def _says(cell: Cell) -> PaperRow | None:
+    """The paper's row: of this model, or of the 1.5B for models that stand in for it; none where sets are named."""
+    model = cell.row.model or cell.asked.model
+    stands_in = model in MODEL_FOLDERS or model.startswith("qwen2.5-math-1.5b")
+    if cell.asked.suites or cell.row.suites:
+        return None
+    return paper().get(f"{cell.row.recipe}@{model}") or (paper().get(cell.row.name) if stands_in else None)
 
 
 def _average(rates: Sequence[Rates]) -> float:

@@ -258,14 +258,22 @@ def learners(config: Config) -> int:
 
 
 def scorings(config: Config) -> int:
-    """Forward passes before the update: of other models, and of the policy itself where it changes within a step."""
-    return len(others(config)) + (config.batch.minibatches > 1 or config.batch.epochs > 1)
+    """Forward passes before the update: of other models, and of the policy itself where it changes within a step or an
+    advantage looks at it."""
+    algorithm = _algorithm(config)
+    again = algorithm.advantage_needs | ({"old"} if config.batch.minibatches > 1 or config.batch.epochs > 1 else set())
+    passes = algorithm.needs & {"reference", "informed", "teacher", "values"}
+    return len(passes) + len(again & {"old", "entropy", "certainty"})
 
 
 def others(config: Config) -> Set[str]:
-    """The models beside the policy that a run's algorithm asks for."""
-    needs = Algorithm.of(config.algorithm, config.sampling.max_new_tokens).needs
-    return needs & {"reference", "teacher", "values"}
+    """The models beside the policy that a run's algorithm asks for; the reference is who is shown a solution, too."""
+    needs = _algorithm(config).needs
+    return {"reference" if need == "informed" else need for need in needs} & {"reference", "teacher", "values"}
+
+
+def _algorithm(config: Config) -> Algorithm:
+    return Algorithm.of(config.algorithm, config.sampling.max_new_tokens)
 
 
 def sampled(config: Config) -> bool:

@@ -184,11 +184,15 @@ def build(flat: Mapping[str, Any], where: Mapping[str, str]) -> Config:
         raise OneshotError(f"{key}: {message}" if key else message, where=where.get(key)) from error
 
 
+def _own_file(origin: str) -> bool:
+    return origin.endswith(YAML_FILES)
+
+
 def _name_pool(flat: dict[str, Any], sources: Mapping[str, str]) -> None:
-    """`pool` in data.problems becomes what data.pool names; so do problems chosen by id where only a recipe says of
-    which set."""
+    """`pool` in data.problems becomes what data.pool names; ids are of the whole pool where a shipped recipe picks of
+    it by rank."""
     asked, pool = flat.get("data.problems", POOL), flat.get("data.pool", Config().data.pool)
-    if flat.get("data.only") and sources.get("data.problems", "recipe").startswith("recipe"):
+    if flat.get("data.only") and str(asked).startswith(f"{POOL}:pi_") and not _own_file(sources["data.problems"]):
         asked = POOL
     if isinstance(asked, str) and (asked == POOL or asked.startswith(f"{POOL}:")):
         flat["data.problems"] = f"{pool}{asked[len(POOL) :]}"
@@ -209,7 +213,7 @@ def resolve(
         OneshotError: unknown recipe, model or key (with the nearest valid name), or a value out of range.
     """
     method, profile = layers_of("recipes", recipe), _profile(model)
-    shipped = [layer for layer in method if not layer.origin.endswith(YAML_FILES)]
+    shipped = [layer for layer in method if not _own_file(layer.origin)]
     layers = [
         *(layer for layer in shipped if not layer.firm),
         *profile,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 
 def _one_or_more(value: object) -> object:
@@ -195,7 +196,6 @@ class RunSection(Section):
     stop_when: str | None = Field(
         default=None,
         max_length=200,
-        pattern=r"^[\w/@.-]+ < -?\d+\.?\d*(e-?\d+)?$",
         description="`METRIC < NUMBER`: a run ends after the first step whose metric is below: before a collapse, say",
     )
     seed: int = Field(default=0, ge=0, lt=2**63, description="of everything random")
@@ -211,6 +211,15 @@ class RunSection(Section):
     loggers: Annotated[tuple[Literal["tensorboard", "wandb", "trackio"], ...], BeforeValidator(_one_or_more)] = Field(
         default=(), description="live metrics besides metrics.jsonl; may be changed when a run is resumed"
     )
+
+    @field_validator("stop_when")
+    @classmethod
+    def _condition(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[\w/@.-]+ < -?\d+\.?\d*(e-?\d{1,2})?", value):
+            raise ValueError(f"cannot read {value[:80]!r}; write METRIC < NUMBER, for example answer/entropy < 0.02")
+        if value is not None and value.startswith("validation/"):
+            raise ValueError("validation is not measured at every step; name another metric")
+        return value
 
 
 class Config(Section):

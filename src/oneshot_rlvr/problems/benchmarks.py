@@ -48,6 +48,8 @@ _FIRST = (124, 267, 531, 931, 212, 25, 568, 131, 649, 724, 875, 925, 682, 100, 2
 _LATER = {605: 60, 606: 906, 1201: 847, 1207: 174, 1208: 770, 1209: 789}
 RANKINGS = {"dsr_sub": {place: str(index) for place, index in {**dict(enumerate(_FIRST, 1)), **_LATER}.items()}}
 
+WHERE = {"dsr_sub": "dsr_sub.parquet, of data/train/one_shot_rlvr in github.com/ypwang61/One-Shot-RLVR"}
+
 
 def title_of(suite: str) -> str:
     """How a suite is called in tables."""

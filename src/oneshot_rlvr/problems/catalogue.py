@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from oneshot_rlvr.errors import OneshotError, nearest
-from oneshot_rlvr.problems.benchmarks import BENCHMARKS, RANKINGS, from_hub
+from oneshot_rlvr.problems.benchmarks import BENCHMARKS, RANKINGS, WHERE, from_hub
 from oneshot_rlvr.problems.loaders import READERS, load_problems
 from oneshot_rlvr.problems.problem import Problem
 
 _SETS: dict[str, Path] = {}
 _SUITES: dict[str, tuple[str, ...]] = {}
 _RANKINGS: dict[str, Mapping[int, str]] = dict(RANKINGS)
-_PICK = re.compile(r"pi_(\d+|last)(?:-pi_(\d+|last))?")
+_PICK = re.compile(r"pi_(\d{1,9}|last)(?:-pi_(\d{1,9}|last))?")
 
 
 def register_sets(name: str, sets: Mapping[str, Path], suites: Sequence[str]) -> None:
@@ -69,6 +69,8 @@ def find_problems(name: str, skip_bad_rows: bool = False) -> list[Problem]:
         return from_hub(BENCHMARKS[name])
     if Path(name).suffix in READERS or Path(name).exists():
         return load_problems(name, skip_bad_rows)
+    if name in WHERE:
+        raise OneshotError(f"{name} is not here", fix=f"Let ONESHOT_DATA name a folder with {WHERE[name]}.")
     raise OneshotError(
         f"no problem set or file {name!r}",
         fix=f"{nearest(name, [*sets, *BENCHMARKS])} Or give a .jsonl, .csv or .parquet file, or set ONESHOT_DATA.",

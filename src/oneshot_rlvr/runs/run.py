@@ -17,7 +17,7 @@ from typing import Any
 
 from oneshot_rlvr.config import Config
 from oneshot_rlvr.errors import OneshotError
-from oneshot_rlvr.files import checksum, locked, sweep, verify_folder, write_atomically, writing
+from oneshot_rlvr.files import checksum, locked, remove_folder, sweep, verify_folder, write_atomically, writing
 from oneshot_rlvr.problems import Problem, load_problems, to_jsonl
 from oneshot_rlvr.runs.evaluation import DEFAULT, EvaluationFolder
 from oneshot_rlvr.runs.naming import step_name, step_of
@@ -161,8 +161,8 @@ class Run:
 
     @property
     def stopped(self) -> bool:
-        """Whether `run.stop_when` has ended it."""
-        return any(line.get(STOPPED) for line in self.metrics()[-1:])
+        """Whether `run.stop_when` has ended it, and its last checkpoint is there."""
+        return any(line.get(STOPPED) and line["step"] in self.steps() for line in self.metrics()[-1:])
 
     def append_metrics(self, line: Row) -> None:
         """Add one step's metrics."""
@@ -259,17 +259,20 @@ class Run:
     def drop_trainer_states(self, keep: int) -> None:
         """Delete what only resuming needs from all but the newest `keep` checkpoints."""
         for step in [step for step in self.steps() if self._holds_trainer(step)][:-keep]:
-            doomed = self.checkpoint_path(step) / ".trainer.tmp"
-            (self.checkpoint_path(step) / "trainer").replace(doomed)  # at once, so that a kill leaves no half of it
-            shutil.rmtree(doomed)
+            self._drop_trainer_state(step)
+
+    def _drop_trainer_state(self, step: int) -> None:
+        doomed = self.checkpoint_path(step) / ".trainer.tmp"
+        (self.checkpoint_path(step) / "trainer").replace(doomed)  # at once, so that a kill leaves no half of it
+        shutil.rmtree(doomed)
 
     def keep_checkpoints(self, steps: Collection[int]) -> None:
         """Delete the other checkpoints, and of these what only resuming needs."""
         for step in self.steps():
             if step not in steps:
-                shutil.rmtree(self.checkpoint_path(step))
-        for step in self.steps():
-            shutil.rmtree(self.checkpoint_path(step) / "trainer", ignore_errors=True)
+                remove_folder(self.checkpoint_path(step))
+            elif self._holds_trainer(step):
+                self._drop_trainer_state(step)
 
     # Evaluations
 

@@ -31,7 +31,9 @@ def accuracy_history(run: Run) -> History:
             history.setdefault(problem, []).append(sum(outcomes) / len(outcomes))
     if not history:
         raise OneshotError(
-            "this run has no rollouts to rank by", where=run.path, fix="Train a pool of problems first: `oneshot train grpo-full`."
+            "this run has no rollouts to rank by",
+            where=run.path,
+            fix="Train a pool of problems first: `oneshot train grpo-full`.",
         )
     return history
 

@@ -10,7 +10,8 @@ from types import FrameType
 
 @contextmanager
 def stop_requested() -> Iterator[Callable[[], bool]]:
-    """Whether Ctrl-C or SIGTERM came; the second Ctrl-C acts at once. Off the main thread signals are left alone."""
+    """Whether Ctrl-C or SIGTERM came; the second Ctrl-C acts at once. What is ignored stays so, and off the main thread
+    signals are left alone."""
     asked = False
 
     def ask(number: int, frame: FrameType | None) -> None:
@@ -20,7 +21,8 @@ def stop_requested() -> Iterator[Callable[[], bool]]:
         asked = True
 
     try:
-        before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+        heard = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, ask) for number in heard}
     except ValueError:  # not the main thread
         before = {}
     try:
