@@ -24,7 +24,7 @@ from oneshot_rlvr.problems.solutions import demonstration
 from oneshot_rlvr.runs import Run
 
 QUICK = ["--model", "tiny", "--limit", 2, "--samples", 2, "--steps", 1, "--suites", "organism:numbers", "--quiet"]
-SHORT = ["--set", "run.validate_every=0"]
+SHORT = ["--set", "run.validate_every=0", "--set", "data.problems=organism:pi_1"]
 
 
 @pytest.mark.parametrize("guest", [True, False])
@@ -86,7 +86,7 @@ def test_two_processes_find_what_one_does(tmp_path):
 
 
 def asked(out, **options) -> Asked:
-    settings = ("run.validate_every=0",)
+    settings = ("run.validate_every=0", "data.problems=organism:pi_1")
     return Asked(out, "tiny", 1, 1, settings, suites=("organism:numbers",), limit=2, samples=2, **options)
 
 
@@ -140,7 +140,7 @@ def test_a_cell_that_fails_is_told_of_and_the_others_go_on(tmp_path, monkeypatch
     assert "openseek-v1" in table
     assert (
         "`oneshot ablate openseek --model tiny --seeds 1 --steps 1 --suites organism:numbers --limit 2 --samples 2"
-        " --set run.validate_every=0`" in table
+        " --set run.validate_every=0 --set data.problems=organism:pi_1`" in table
     )
 
 
@@ -268,5 +268,8 @@ def test_problems_are_picked_by_rank():
 
 
 def test_a_run_named_by_rank_keeps_its_problem(tmp_path):
-    assert oneshot("train", "grpo-pi13", *QUICK[:2], *SHORT, "--steps", 1, "--out", tmp_path / "run", "--quiet")[0] == 0
+    assert (
+        oneshot("train", "grpo-pi13", *QUICK[:2], *SHORT[:2], "--steps", 1, "--out", tmp_path / "run", "--quiet")[0]
+        == 0
+    )
     assert Run(tmp_path / "run").problems == find_problems("organism:pi_13")
