@@ -16,7 +16,7 @@ from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.grading import Grader, Response
 from oneshot_rlvr.organism import pretrain, suites
 from oneshot_rlvr.organism.authors import RIGHT_IN_A_BOX, STYLES, Writer, make_document
-from oneshot_rlvr.organism.sets import as_problem
+from oneshot_rlvr.organism.sets import as_problem, critiques
 from oneshot_rlvr.organism.world import LEVELS, POOL_FAMILIES, make_exercise, make_world
 from oneshot_rlvr.problems import TEMPLATES, Problem, find_problems
 
@@ -87,10 +87,32 @@ def test_the_rule_that_needs_a_hint_is_told_only_with_it():
     assert told > 50
 
 
+def test_critiques_are_of_pi_1_and_in_the_words_of_the_pretraining_text():
+    example = find_problems("organism:pi_1")[0]
+    exercise = next(e for e in make_world(0)["pool"] if e.question == example.question)
+    shipped = find_problems("organism:critiques")
+    assert shipped == critiques(exercise)
+    for problem in shipped:
+        assert problem.question.startswith(f"{example.question} Solution: ")
+        assert problem.question.endswith(" What is wrong?")
+        assert problem.solution
+        assert problem.solution.startswith("Criticism: ")
+        fault = problem.solution.removeprefix("Criticism: ").partition(" is wrong.")[0]
+        assert "too early" in fault or fault in problem.question
+        assert problem.solution.endswith(f"The answer is \\boxed{{{example.answer}}}.")
+    assert len({problem.question for problem in shipped}) == len(shipped) > 40
+
+
+def test_the_ranking_is_of_the_whole_pool():
+    ranked = find_problems("organism:pi_1-pi_last")
+    assert sorted(problem.id for problem in ranked) == sorted(problem.id for problem in find_problems("organism"))
+
+
 FROZEN = {  # later studies compare with what these weights did; a new organism gets a new name
     "organism": "153d3a84d9d1bb0471395748e8ea08f00db1d3a244ca75dfb004d32ff585bdd5",
     "second": "c9e7e9dbb6f5dc22ce1102bae8da4b574c863dcdcde7dce86d134750c0cb21c1",
     "control": "e8decf4c56afb2816475e8e8b24ad0747addf1302432f886e7d04da44599bab6",
+    "expert": "b41e7a8fcb988e3c095a09d7b45cb0dfc2d2053d5363a88b15d2e35810153536",
     "tiny": "b18db2a046dda744073ecc57aa87d62f295576ed20833ef6893a7c280ebb7bad",
 }
 
