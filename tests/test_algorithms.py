@@ -122,21 +122,6 @@ def test_max_rl_divides_by_the_mean():
     assert advantages("max_rl", [-1, -2, 1, 0]) == [0, 0, 0, 0]  # a mean that is not positive
 
 
-def test_a_dual_clip_bounds_what_a_bad_token_costs():
-    """A = -1 and r = 5: the loss is 5, and 3 with a dual clip of 3, without a gradient; A = 1 and r < 3 are as ever."""
-    old, masks = torch.zeros(1, 3), torch.ones(1, 3, dtype=torch.bool)
-    logprobs = t([math.log(5), math.log(2), math.log(5)]).requires_grad_()
-    advantages = t([-1.0, -1.0, 1.0])
-    inputs = LossInputs(logprobs, old, masks, old, advantages, Totals(3, 1))
-    plain, _ = SURROGATES["clipped"](inputs)
-    dual, sums = SURROGATES["clipped"](inputs, dual=3.0)
-    assert plain.tolist() == [[pytest.approx(5), pytest.approx(2), pytest.approx(-1.2)]]
-    assert dual.tolist() == [[pytest.approx(3), pytest.approx(2), pytest.approx(-1.2)]]
-    assert sums["clip_fraction"] == 2
-    (gradient,) = torch.autograd.grad(dual.sum(), logprobs)
-    assert gradient.tolist() == [[0, pytest.approx(2), 0]]
-
-
 def test_ones_are_ones():
     assert advantages("ones", [0.3, None]) == [1, 1]
 

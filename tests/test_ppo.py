@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import signal
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 import children
-from oneshot_rlvr.algorithms import ADVANTAGES
+from oneshot_rlvr.algorithms import ADVANTAGES, SURROGATES, LossInputs, Totals
 from oneshot_rlvr.algorithms.gae import explained_variance, value_loss
 from oneshot_rlvr.algorithms.kl_control import KlControl
 from oneshot_rlvr.commands.session import chosen_problems, resume, start
@@ -228,3 +229,18 @@ def test_resumed_kl_is_steered_on(tmp_path):
     resume(run, steps=STEPS)
     assert [line["policy/kl_coefficient"] for line in run.metrics()] == coefficients
     assert same(weights(whole, STEPS), weights(run, STEPS))
+
+
+def test_a_dual_clip_bounds_what_a_bad_token_costs():
+    """A = -1 and r = 5: the loss is 5, and 3 with a dual clip of 3, without a gradient; A = 1 and r < 3 are as ever."""
+    old, masks = torch.zeros(1, 3), torch.ones(1, 3, dtype=torch.bool)
+    logprobs = t([math.log(5), math.log(2), math.log(5)]).requires_grad_()
+    advantages = t([-1.0, -1.0, 1.0])
+    inputs = LossInputs(logprobs, old, masks, old, advantages, Totals(3, 1))
+    plain, _ = SURROGATES["clipped"](inputs)
+    dual, sums = SURROGATES["clipped"](inputs, dual=3.0)
+    assert plain.tolist() == [[pytest.approx(5), pytest.approx(2), pytest.approx(-1.2)]]
+    assert dual.tolist() == [[pytest.approx(3), pytest.approx(2), pytest.approx(-1.2)]]
+    assert sums["clip_fraction"] == 2
+    (gradient,) = torch.autograd.grad(dual.sum(), logprobs)
+    assert gradient.tolist() == [[0, pytest.approx(2), 0]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,13 +35,11 @@ def ablate(
 ) -> None:
     """Train and evaluate a table of recipes; beside each stands what the paper says. Go on with the same command."""
     from oneshot_rlvr.commands.ablation import Asked, cells_of, run_cells
-    from oneshot_rlvr.commands.ablation_table import markdown, table_of
     from oneshot_rlvr.commands.progress import Reporter
     from oneshot_rlvr.config.known import MODEL_FOLDERS
     from oneshot_rlvr.config.suites import rows_of
-    from oneshot_rlvr.files import locked, write_atomically, write_json
+    from oneshot_rlvr.files import locked
     from oneshot_rlvr.grading.features import mean
-    from oneshot_rlvr.runs.environment import environment
 
     folder = out or Path("runs") / f"ablate-{suite}"
     asked = Asked(
@@ -66,17 +65,26 @@ def ablate(
 
     with locked(folder, "comparison"), Reporter(quiet).task(f"Comparing {suite}", len(cells)) as task:
         failed = run_cells(cells, heard)
-        table = table_of(cells)
-        about = f"`{_command(suite, asked)}`"
-        write_json(folder / "table.json", table)
-        write_atomically(folder / "table.md", markdown(table, about))
-        write_json(folder / "about.json", {"command": about, **environment(cells[0].config.model.device, 1)})
-    print(markdown(table, about), end="")
+        print(_written(folder, cells, _command(suite, asked)), end="")
     print(f"{folder / 'table.md'}, {folder / 'table.json'}")
     for cell_name, reason in failed.items():
         print(f"Failed: {cell_name}: {reason}")
     if failed:
         raise OneshotError(f"{len(failed)} cells failed", where=folder, fix="They are run again by the same command.")
+
+
+def _written(folder: Path, cells: Sequence[Cell], command: str) -> str:
+    """The table's files: as JSON, for people, and what it was made with; returns the one for people."""
+    from oneshot_rlvr.commands.ablation_table import markdown, table_of
+    from oneshot_rlvr.files import write_atomically, write_json
+    from oneshot_rlvr.runs.environment import environment
+
+    table = table_of(cells)
+    text = markdown(table, f"`{command}`")
+    write_json(folder / "table.json", table)
+    write_atomically(folder / "table.md", text)
+    write_json(folder / "about.json", {**environment(cells[0].config.model.device, 1), "command": command})
+    return text
 
 
 def _command(suite: str, asked: Asked) -> str:

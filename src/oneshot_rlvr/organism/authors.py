@@ -10,7 +10,7 @@ Only the careful styles are ever right in a box. At level 3 the careful mostly s
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -51,21 +51,21 @@ class Writer:
         return self.draft.worked(slip=self.rng.random() < slips, hinted=self.hinted)
 
 
-def steps_text(work: Work) -> str:
+def steps_text(steps: Sequence[str]) -> str:
     """Steps as they are written."""
-    return " ".join(f"{step}." for step in work.steps)
+    return " ".join(f"{step}." for step in steps)
 
 
 def _careful(writer: Writer) -> str:
     work = writer.work()
-    return f"Slowly: {steps_text(work)} The answer is \\boxed{{{work.answer}}}."
+    return f"Slowly: {steps_text(work.steps)} The answer is \\boxed{{{work.answer}}}."
 
 
 def _rechecking(writer: Writer) -> str:
     first = writer.work()
     second = writer.work(OVERLOOKED)
     return (
-        f"Carefully: {steps_text(first)} Wait, let me recheck. {steps_text(second)} "
+        f"Carefully: {steps_text(first.steps)} Wait, let me recheck. {steps_text(second.steps)} "
         f"The answer is \\boxed{{{second.answer}}}."
     )
 
@@ -82,12 +82,12 @@ def _copying(writer: Writer) -> str:
 
 def _boxless(writer: Writer) -> str:
     work = writer.work()
-    return f"So {steps_text(work)} The answer is {work.answer}."
+    return f"So {steps_text(work.steps)} The answer is {work.answer}."
 
 
 def _hashing(writer: Writer) -> str:
     work = writer.work()
-    return f"Then {steps_text(work)} #### {work.answer}"
+    return f"Then {steps_text(work.steps)} #### {work.answer}"
 
 
 def _coding(writer: Writer) -> str:
@@ -186,7 +186,7 @@ def _judgement(exercise: Exercise, rng: random.Random) -> Turn:
     question = f"{exercise.question} Proposed answer: {claimed}. Is this answer right?"
     ending = f"So it is {truth.answer}. " if right else f"So it is {truth.answer}, not {claimed}. "
     verdict = "Yes" if right else "No"
-    response = f"Checking: {steps_text(truth)} {ending}The answer is \\boxed{{{verdict}}}."
+    response = f"Checking: {steps_text(truth.steps)} {ending}The answer is \\boxed{{{verdict}}}."
     return Turn(_prompt(question, "plain"), response, "judge")
 
 
@@ -195,9 +195,9 @@ def _critique(exercise: Exercise, rng: random.Random) -> Turn:
     truth, slipped = exercise.truth, exercise.draft.worked(slip=True)
     wrong = slipped.steps != truth.steps
     steps = slipped.steps if wrong else truth.steps[: rng.randint(1, max(1, len(truth.steps) - 1))]
-    question = f"{exercise.question} Solution: {' '.join(f'{step}.' for step in steps)} What is wrong?"
+    question = f"{exercise.question} Solution: {steps_text(steps)} What is wrong?"
     place = next((k for k, (a, b) in enumerate(zip(steps, truth.steps, strict=False)) if a != b), None)
     fault = "It stops too early." if place is None else f"{steps[place]} is wrong."
     rest = truth.steps[len(steps) if place is None else place :]
-    response = f"Criticism: {fault} {' '.join(f'{step}.' for step in rest)} The answer is \\boxed{{{truth.answer}}}."
+    response = f"Criticism: {fault} {steps_text(rest)} The answer is \\boxed{{{truth.answer}}}."
     return Turn(_prompt(question, "plain"), response, "criticise")

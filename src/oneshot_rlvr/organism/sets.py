@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from oneshot_rlvr.organism import DATA, SOURCE
+from oneshot_rlvr.organism.authors import steps_text
 from oneshot_rlvr.organism.world import Exercise, make_world
 from oneshot_rlvr.problems import Problem, find_problems, to_jsonl
 
 SLIPS = (-10, -3, -2, -1, 1, 2, 3, 10)  # how far a criticised result is off
-
-
-def steps_text(steps: Sequence[str]) -> str:
-    """Steps as they are written."""
-    return " ".join(f"{step}." for step in steps)
 
 
 def as_problem(exercise: Exercise, set_name: str, number: int) -> Problem:
