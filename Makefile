@@ -15,7 +15,7 @@ test: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/pyright & types=$$!; tests=0; \
+	$(BIN)/pyrefly check --output-format min-text & types=$$!; tests=0; \
 	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist worksteal || tests=$$?; \
 	wait $$types && exit $$tests
 

@@ -371,7 +371,7 @@ def preload() -> None:
     import oneshot_rlvr.organism.pretrain
     import oneshot_rlvr.reporting  # noqa: F401
 
-    demo_stages.SUITE_PROBLEMS = 2
+    demo_stages.SUITE_PROBLEMS = 2  # pyrefly: ignore[bad-assignment]
     organism_card.card_sets = lambda: {"numbers": find_problems("organism:numbers")}  # a short card
 
 

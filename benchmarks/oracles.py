@@ -148,8 +148,8 @@ def our_loss(case: Case, surrogate: str, aggregation: str, options: dict[str, An
 
 def against_verl(case: Case) -> Iterator[Pair]:
     """Everything that verl's core_algos and we both define."""
-    import verl.trainer.ppo.core_algos as core  # pyright: ignore[reportMissingImports]
-    from verl.trainer.config import AlgoConfig  # pyright: ignore[reportMissingImports]
+    import verl.trainer.ppo.core_algos as core
+    from verl.trainer.config import AlgoConfig
 
     seen, scores, real = case.experience(), case.scores(), case.real
     index = np.array(seen.group_B)
@@ -182,9 +182,9 @@ def against_verl(case: Case) -> Iterator[Pair]:
 
 
 def _losses_against_verl(case: Case) -> Iterator[Pair]:
-    import verl.trainer.ppo.core_algos as core  # pyright: ignore[reportMissingImports]
-    import verl.utils.torch_functional as functional  # pyright: ignore[reportMissingImports]
-    from verl.workers.config import ActorConfig  # pyright: ignore[reportMissingImports]
+    import verl.trainer.ppo.core_algos as core
+    import verl.utils.torch_functional as functional
+    from verl.workers.config import ActorConfig
 
     real = case.real
     for mine, other in AGGREGATED.items():
@@ -250,7 +250,7 @@ def against_trl(case: Case) -> Iterator[Pair]:
 def _trl_loss(
     case: Case, kind: str, advantages: torch.Tensor, beta: float = 0.0, level: str = "token", high: float = 0.28
 ) -> list[torch.Tensor]:
-    from trl.trainer.grpo_trainer import GRPOTrainer  # pyright: ignore[reportMissingImports]
+    from trl.trainer.grpo_trainer import GRPOTrainer
 
     def loss(logprobs: torch.Tensor) -> torch.Tensor:
         trainer = SimpleNamespace(

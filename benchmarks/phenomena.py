@@ -75,7 +75,8 @@ def reduce(run: Run, rows_at: dict[int, dict[str, list[Row]]]) -> dict[str, Any]
         "first_after": first,
         "rates": {
             step: {suite: rates_of(rows) for suite, rows in rows_at[step].items()}
-            for step in {0, first, max(rows_at)} - {None}
+            for step in {0, first, max(rows_at)}
+            if step is not None
         },
         "by_category": {step: _by(rows_at[step], "category") for step in (0, max(rows_at))},
         "by_level": {step: _by(rows_at[step], "level") for step in (0, max(rows_at))},

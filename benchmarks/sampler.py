@@ -30,7 +30,7 @@ from shapes import forward_operations, matrix_rate, prompt_text, small, spread, 
 def generated(policy: Policy, ids: list[int], rows: int, tokens: int) -> list[tuple[int, ...]]:
     """Responses from Transformers' `generate`."""
     with torch.no_grad():
-        found = policy.model.generate(  # pyright: ignore
+        found = policy.model.generate(  # pyrefly: ignore[not-callable]
             torch.tensor([ids]), do_sample=True, temperature=1.0, top_k=0, num_return_sequences=rows,
             max_new_tokens=tokens, eos_token_id=list(policy.stop_ids), pad_token_id=1,
         )  # fmt: skip
@@ -73,8 +73,8 @@ def compare(stop: float, rows: int, tokens: int, repeats: int) -> dict[str, Any]
         "ratio_median": statistics.median(seconds["generate"]) / statistics.median(seconds["lockstep"]),
         "length_mean": {name: statistics.mean(values) for name, values in lengths.items()},
         "length_longest": max(lengths["lockstep"]),
-        "p_value_lengths": float(ks_2samp(*lengths.values()).pvalue) if stop else None,  # pyright: ignore
-        "p_value_first_tokens": float(chi2_contingency(firsts).pvalue),  # pyright: ignore
+        "p_value_lengths": float(ks_2samp(*lengths.values()).pvalue) if stop else None,
+        "p_value_first_tokens": float(chi2_contingency(firsts).pvalue),
         "floor_s": floor,
         "matrix_rate_gflops": rate / 1e9,
     }

@@ -119,7 +119,7 @@ def trl_trainer(
     )
     return GRPOTrainer(
         model=AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32),
-        reward_funcs=reward,  # pyright: ignore[reportArgumentType]
+        reward_funcs=reward,
         args=arguments,
         train_dataset=Dataset.from_list([{"prompt": prompt}] * config.batch.groups_per_step * 2),
         processing_class=AutoTokenizer.from_pretrained(source, padding_side="left"),

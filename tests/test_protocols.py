@@ -179,7 +179,7 @@ def talkative(tokenizer) -> Policy:
                 logits[row, -1, torch_ids[said]] = 50.0
             return SimpleNamespace(logits=logits, past_key_values=None)
 
-    return Policy(Scripted(model), tokenizer, (tokenizer.eos_token_id,), False, "it is scripted", None, None)  # pyright: ignore
+    return Policy(Scripted(model), tokenizer, (tokenizer.eos_token_id,), False, "it is scripted", None, None)
 
 
 def test_evaluation_ends_with_the_turn_and_training_as_configured(talkative, tmp_path):

@@ -287,7 +287,7 @@ def test_the_page_has_contents_views_exports_and_folded_texts(evaluated, tmp_pat
     assert all(f'data-view="{view}"' in page for view in ("x", "smooth", "scale"))
     assert all(name in page for name in ("Plotly.downloadImage", "text/csv", "Throughput", "Peak memory"))
     assert '<details class="card example"' in page
-    tokens = json.loads(re.search(r'id="tokens">(.*?)</script>', page)[1])  # pyright: ignore[reportOptionalSubscript]
+    tokens = json.loads(re.search(r'id="tokens">(.*?)</script>', page)[1])
     steps, sums = next(iter(tokens.values()))
     assert len(steps) == len(sums) == len(evaluated.metrics())
     assert sums == sorted(sums)

@@ -287,5 +287,5 @@ def _template(cell: Cell) -> Template:
     if cell.row.trains or cell.row.recipe == BASE:
         return template
     shots = tuple((p.question, demonstration(p, template)) for p in session.chosen_problems(cell.config))
-    between = {"between": BETWEEN} if cell.config.model.path in MODEL_FOLDERS else {}
-    return replace(template, shots=shots, **between)
+    between = BETWEEN if cell.config.model.path in MODEL_FOLDERS else template.between
+    return replace(template, shots=shots, between=between)

@@ -81,7 +81,8 @@ def _row(written: str | dict[str, Any]) -> Row:
     if isinstance(written, str):
         recipe, _, model = written.partition("@")
         return Row(written, recipe, model or None)
-    return Row(**{**written, "suites": tuple(written.get("suites", ()))})
+    fields: dict[str, Any] = {**written, "suites": tuple(written.get("suites", ()))}
+    return Row(**fields)
 
 
 @lru_cache(maxsize=2)

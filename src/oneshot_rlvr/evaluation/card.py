@@ -73,7 +73,11 @@ def model_card(one: Chosen) -> str:
     folder = one.run.evaluation()
     scores = folder.scores()
     title = f"{Path(config.model.path).name}-{one.run.name}"
-    head = {"library_name": "transformers", "tags": ["oneshot-rlvr", Path(config.recipe).stem], **_base_model(config)}
+    head: dict[str, Any] = {
+        "library_name": "transformers",
+        "tags": ["oneshot-rlvr", Path(config.recipe).stem],
+        **_base_model(config),
+    }
     if one.step in scores.checkpoints:
         head["model-index"] = [{"name": title, "results": _results(scores.checkpoints[one.step])}]
     body = CARD.format(

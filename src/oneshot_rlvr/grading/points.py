@@ -76,7 +76,7 @@ def _points(symbols: list[Any], jumping: bool) -> list[Point]:
 
 
 def _row(symbols: list[Any], row: tuple[float, ...]) -> list[Any]:
-    return [sympy.Rational(str(row[k % len(row)])) + k // len(row) for _, k in zip(symbols, count())]
+    return [sympy.Rational(str(row[k % len(row)])) + sympy.Integer(k // len(row)) for _, k in zip(symbols, count())]
 
 
 def _pair(ours: Any, theirs: Any, point: Point) -> tuple[Any, Any] | None:
@@ -111,7 +111,7 @@ def value(expression: Any, point: Point | None = None, most: int = 4 * WORKING) 
 
 def _part(part: Any) -> Any:
     """One part of an evaluated number; one without a significant digit is what exact cancellation leaves: zero."""
-    lost = isinstance(part, sympy.Float) and part._prec < _SIGNIFICANT
+    lost = isinstance(part, sympy.Float) and part._prec < _SIGNIFICANT  # pyrefly: ignore
     return mpmath.mpf(0) if lost else mpmath.mpf(str(part))
 
 

@@ -92,7 +92,7 @@ def expression(text: str) -> Any:
     if not isinstance(found, sympy.Expr) or found.has(sympy.nan, sympy.zoo):
         return None
     try:
-        found = found.replace(lambda e: isinstance(e, sympy.UnevaluatedExpr), lambda e: e.args[0])
+        found: Any = found.replace(lambda e: isinstance(e, sympy.UnevaluatedExpr), lambda e: e.args[0])
         swaps: dict[Any, Any] = {number: sympy.Rational(str(number)) for number in found.atoms(sympy.Float)}
         swaps |= {symbol: sympy.I for symbol in found.free_symbols if str(symbol) == "i"}
         swaps |= {call: sympy.Symbol(str(call)) for call in found.atoms(AppliedUndef)}

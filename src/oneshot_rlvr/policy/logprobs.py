@@ -24,7 +24,7 @@ def token_scores(
     them. Beyond `budget` logits the tokens go in chunks whose logits are made again in the backward pass.
     """
     rows = max(1, budget // head.out_features)
-    return _TokenScores.apply(hidden_NH, head.weight, head.bias, targets_N, temperature, rows)  # pyright: ignore
+    return _TokenScores.apply(hidden_NH, head.weight, head.bias, targets_N, temperature, rows)
 
 
 class _TokenScores(torch.autograd.Function):

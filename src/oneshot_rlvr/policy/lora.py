@@ -58,7 +58,7 @@ def merged_state(model: PreTrainedModel) -> dict[str, Any] | None:
     if not adapter_tensors(model):
         return None
     deltas = {
-        f"{name}.weight": module.get_delta_weight(NAME)  # pyright: ignore[reportCallIssue]
+        f"{name}.weight": module.get_delta_weight(NAME)  # pyrefly: ignore[not-callable]
         for name, module in model.named_modules()
         if hasattr(module, "get_delta_weight")
     }

@@ -239,7 +239,7 @@ def load_tokenizer(source: str, trust: bool) -> Any:
             "the model folder has no tokenizer", where=source, fix="Save one with tokenizer.save_pretrained()."
         )
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=trust)
+        tokenizer: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=trust)
     except (OSError, ValueError, KeyError) as error:
         raise OneshotError(
             f"cannot load the tokenizer: {_first_line(error)}", where=source, fix="Check the folder or name."

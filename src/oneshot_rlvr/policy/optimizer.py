@@ -31,7 +31,7 @@ class MasterAdamW(torch.optim.AdamW):
         """The float32 copies, in the order of `weights`."""
         return self.param_groups[0]["params"]
 
-    def step(self, closure: None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def step(self, closure: None = None) -> None:  # pyrefly: ignore[bad-override]
         """Step the copies, and round them into the weights."""
         super().step(closure)
         self.round()

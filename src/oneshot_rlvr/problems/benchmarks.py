@@ -64,7 +64,7 @@ def from_hub(benchmark: Benchmark) -> list[Problem]:
     """
     fix = "Set ONESHOT_DATA to a folder with this set as .jsonl, .csv or .parquet."
     try:
-        import datasets  # pyright: ignore[reportMissingImports]
+        import datasets
     except ImportError as error:
         raise OneshotError(
             f"the benchmark {benchmark.name!r} is not in ONESHOT_DATA, and the package `datasets` is not installed",

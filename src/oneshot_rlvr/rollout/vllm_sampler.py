@@ -42,7 +42,7 @@ class VllmSampler:
     def __init__(self, policy: Policy, source: str, longest: int, memory: float) -> None:
         os.environ.setdefault("VLLM_ENABLE_V1_MULTIPROCESSING", "0")  # the engine in this process: weights are shared
         try:
-            import vllm  # pyright: ignore[reportMissingImports]
+            import vllm
         except ImportError as error:
             raise OneshotError(
                 "vLLM is not installed", where="sampling.sampler=vllm", fix="pip install 'oneshot-rlvr[vllm]'"

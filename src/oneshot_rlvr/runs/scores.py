@@ -173,7 +173,8 @@ class Scores:
     def to_json(self) -> tuple[Row, Row]:
         """What `scores.json` and `baselines.json` hold."""
         rows = {name: scores.to_json() for name, scores in sorted(self.labelled().items())}
-        return tuple({k: v for k, v in rows.items() if ("@" in k) == others} for others in (False, True))  # pyright: ignore
+        scores, baselines = ({k: v for k, v in rows.items() if ("@" in k) == others} for others in (False, True))
+        return scores, baselines
 
     @classmethod
     def from_json(cls, *files: Row) -> Scores:

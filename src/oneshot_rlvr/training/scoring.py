@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -81,5 +82,5 @@ def score(models: Models, passes: Passes, needs: Set[str], used: Sequence[int] |
     missing = [need for need in SCORES if need in needs and getattr(passes.experience, need) is None]
     indices = range(len(passes.experience)) if used is None else used
     through = {need: passes.informed() if need == "informed" else passes for need in missing}
-    found = {need: one.scores(models, need, indices) for need, one in through.items()}
+    found: dict[str, Any] = {need: one.scores(models, need, indices) for need, one in through.items()}
     return replace(passes.experience, **found)
