@@ -29,7 +29,7 @@ from oneshot_rlvr.organism import suites
 from oneshot_rlvr.problems import find_problems, get_template
 from oneshot_rlvr.runs import EvaluationFolder
 from oneshot_rlvr.runs.environment import environment
-from oneshot_rlvr.selection import accuracy_history, rank_by_variance
+from oneshot_rlvr.selection import Candidates, accuracy_history, rank
 from outcome import graded, trained
 
 EXPECTATION = (
@@ -61,7 +61,7 @@ def one_seed(model: str, folder: Path, seed: int, asked: Evaluator) -> dict[str,
     evaluator = replace(asked, protocol=replace(asked.protocol, seed=seed))
     again = replace(asked, protocol=replace(asked.protocol, seed=seed + 1000))
     full = trained(folder / "full", seed, [f"model.path={model}"])
-    selected = rank_by_variance(accuracy_history(full))[0].problem_id
+    selected = rank(Candidates.of(None, accuracy_history(full)))[0].id
     found: dict[str, Any] = {"selected": selected, "rates": {}, "best": {}}
     for name, settings in RUNS.items():
         only = [] if name == "full" else [f"data.only=[{selected}]"]

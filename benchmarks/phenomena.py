@@ -28,7 +28,7 @@ from oneshot_rlvr.organism import suites
 from oneshot_rlvr.problems import find_problems, get_template
 from oneshot_rlvr.runs import EvaluationFolder, Run
 from oneshot_rlvr.runs.environment import environment
-from oneshot_rlvr.selection import accuracy_history, rank_by_variance
+from oneshot_rlvr.selection import Candidates, accuracy_history, rank
 from outcome import graded, trained
 
 STEPS, EVERY = 300, 20
@@ -51,7 +51,7 @@ LEVELS = ("1", "3")
 def examples_of(folder: Path, seed: int) -> dict[str, str]:
     """The two training examples, by the accuracy history of a run on the whole pool."""
     full = trained(folder / f"full_{seed}", seed, [f"run.save_every={EVERY}"])
-    ranking = [row.problem_id for row in rank_by_variance(accuracy_history(full))]
+    ranking = [row.id for row in rank(Candidates.of(None, accuracy_history(full)))]
     level = {problem.id: problem.level for problem in find_problems("organism")}
     return {f"level {wanted}": next(name for name in ranking if level[name] == wanted) for wanted in LEVELS}
 

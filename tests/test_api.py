@@ -130,7 +130,7 @@ def test_it_evaluates_as_the_command_does(tmp_path):
 
 def test_select_takes_a_history_and_report_wants_runs(tmp_path):
     (tmp_path / "h.json").write_text('{"a": [0, 1], "b": [0.5, 0.5]}')
-    assert [row.problem_id for row in oneshot.select("h.json")] == ["a", "b"]
+    assert [row.id for row in oneshot.select("h.json")] == ["a", "b"]
     with pytest.raises(OneshotError, match="Did you mean 'variance'"):
         oneshot.select("h.json", by="varience")
     with pytest.raises(OneshotError, match="no run"):

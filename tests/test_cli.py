@@ -43,7 +43,7 @@ def test_my_own_problem_resume_eval_and_report(tmp_path):
     assert oneshot("report", out)[0] == 0
     assert "3 + 4 + 5" in (out / "report.html").read_text()
     assert oneshot("select", out, "--out", out / "ranking.json")[0] == 0
-    assert json.loads((out / "ranking.json").read_text())[0]["problem_id"] == "mine"
+    assert json.loads((out / "ranking.json").read_text())[0]["id"] == "mine"
 
 
 def test_eval_and_what_follows_from_it_without_a_model(tmp_path):
@@ -271,7 +271,7 @@ def test_the_demo_writes_its_summary_resumes_and_refuses_another_seed(tmp_path, 
     assert summary["one_shot"]["best_step"] in (1, 2, 3, 4)
     assert {"average", "suites", "best_step"} <= set(summary["full"])
     selection = json.loads((tmp_path / "demo" / "selection.json").read_text())
-    assert summary["selected"] == selection["selected"] == selection["ranking"][0]["problem_id"]
+    assert summary["selected"] == selection["selected"] == selection["ranking"][0]["id"]
     assert "<h1>One example" in (tmp_path / "demo" / "report.html").read_text()
     shutil.rmtree(tmp_path / "demo" / "one_shot" / "checkpoints" / "step_000004")
     assert oneshot("demo", *quick)[0] == 0

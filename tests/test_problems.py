@@ -92,7 +92,7 @@ def test_bad_rows_can_be_skipped_and_are_counted(tmp_path, caplog):
     assert "1 rows left out (row 1 first), 1 problems" in caplog.text
 
 
-def test_real_files(shared_data):
+def test_real_files(shared_data, caplog):
     [pi_1] = load_problems(shared_data / "dsr_sub" / "pi1_r128.parquet")
     assert (pi_1.id, pi_1.answer, pi_1.extra["copies"]) == ("124", "12.8", 128)
     assert pi_1.question.endswith("32 \\) pounds.")
@@ -109,9 +109,10 @@ def test_real_files(shared_data):
         assert len(load_problems(shared_data / "benchmarks" / f"{name}.jsonl")) == size
     assert load_problems(shared_data / "benchmarks" / "amc23.jsonl")[0].answer == "27"
     assert load_problems(shared_data / "benchmarks" / "gsm8k.jsonl")[0].answer == "18"
-    with pytest.raises(OneshotError, match="row 266: the answer is empty"):
-        load_problems(shared_data / "dsr_sub" / "dsr_sub.parquet")
-    assert len(load_problems(shared_data / "dsr_sub" / "dsr_sub.parquet", skip_bad_rows=True)) == 1208
+    assert len(load_problems(shared_data / "dsr_sub" / "dsr_sub.parquet")) == 1208
+    assert "1 rows left out (row 266 first), 1208 problems" in caplog.text
+    whole = load_problems(shared_data / "dsr_sub" / "dsr_sub.parquet", unlabelled=True)
+    assert [problem.id for problem in whole if not problem.answer] == ["265"]
 
 
 @given(st.text(alphabet="ab{}\\", max_size=40), st.text(alphabet="ab12{}", max_size=12))

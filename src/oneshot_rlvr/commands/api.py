@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from oneshot_rlvr.commands import session
+from oneshot_rlvr.commands.choosing import candidates_of
 from oneshot_rlvr.commands.train import new_folder
 from oneshot_rlvr.config import resolve
 from oneshot_rlvr.errors import OneshotError
@@ -21,7 +22,7 @@ from oneshot_rlvr.problems import Problem
 from oneshot_rlvr.problems.loaders import from_rows
 from oneshot_rlvr.reporting import write_report
 from oneshot_rlvr.runs import Run, Scores
-from oneshot_rlvr.selection import SELECTORS, Ranked, accuracy_history, read_history
+from oneshot_rlvr.selection import Ranked, rank
 from oneshot_rlvr.training.loop import OnStep
 
 Problems = str | Path | Sequence[Problem | tuple[str, str] | Mapping[str, Any]]
@@ -144,16 +145,19 @@ def report(runs: Sequence[Run | str | Path], *, out: str | Path | None = None, p
     return write_report(paths, page, f"Run {paths[0].resolve().name}", protocol=protocol)
 
 
-def select(source: Run | str | Path, *, by: str = "variance") -> list[Ranked]:
-    """Problems in the order of a selector, by default the variance of their training accuracy: pi_1 first. As
-    `oneshot select`.
+def select(
+    pool: Run | str | Path | None = None, *, history: Run | str | Path | None = None, by: str = "std"
+) -> list[Ranked]:
+    """Problems in the order of a selector, by default the standard deviation of their training accuracy: pi_1 first.
+    As `oneshot select`.
 
     Args:
-        source: a run on a pool of problems, its folder, or a JSON accuracy history.
+        pool: a problem file or a named set; or what `history` may be, alone.
+        history: a run on the pool, its folder, verl's rollout dumps, or a JSON accuracy history.
         by: a selector, in the grammar of units (docs/methods.md).
 
     Raises:
-        OneshotError: neither, a run without rollouts, or no such selector.
+        OneshotError: neither is given or can be read, they do not fit each other, or no such selector.
     """
-    path = source.path if isinstance(source, Run) else Path(source)
-    return SELECTORS.unit(by)(accuracy_history(Run(path)) if path.is_dir() else read_history(path))
+    named, seen = (source.path if isinstance(source, Run) else source for source in (pool, history))
+    return rank(candidates_of(None if named is None else str(named), seen), by)

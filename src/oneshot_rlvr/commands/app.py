@@ -18,11 +18,11 @@ from oneshot_rlvr.commands.grade import grade
 from oneshot_rlvr.commands.keys import config
 from oneshot_rlvr.commands.plan import plan
 from oneshot_rlvr.commands.pretrain import pretrain
-from oneshot_rlvr.commands.problems import problems
+from oneshot_rlvr.commands.problems import problems_app
 from oneshot_rlvr.commands.push import push
 from oneshot_rlvr.commands.recipes import methods, models, recipes, rewards
 from oneshot_rlvr.commands.report import report
-from oneshot_rlvr.commands.select import select
+from oneshot_rlvr.commands.select import select_app
 from oneshot_rlvr.commands.terminal import ended_well
 from oneshot_rlvr.commands.train import train
 
@@ -32,10 +32,12 @@ app = typer.Typer(
     epilog="What there is: oneshot recipes, models, problems, rewards, methods, config.",
     pretty_exceptions_enable=False,
 )
-for function in (demo, train, ablate, report, select, grade, plan, push, pretrain):
+for function in (demo, train, ablate, report, grade, plan, push, pretrain):
     app.command()(ended_well(function))
 app.add_typer(eval_app, name="eval")
-for function in (recipes, models, problems, rewards, methods, config):
+app.add_typer(select_app, name="select")
+app.add_typer(problems_app, name="problems", rich_help_panel="What there is")
+for function in (recipes, models, rewards, methods, config):
     app.command(rich_help_panel="What there is")(ended_well(function))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from oneshot_rlvr.problems import find_problems, get_template
 from oneshot_rlvr.reporting import write_report
 from oneshot_rlvr.runs import BASE, EvaluationFolder, ModelScores, Run, Scores
 from oneshot_rlvr.sealing import read_record, write_record
-from oneshot_rlvr.selection import accuracy_history, rank_by_variance
+from oneshot_rlvr.selection import Candidates, accuracy_history, rank
 
 SUITE_PROBLEMS = 64  # of each suite's 128, so that the demo stays short
 SUITE_CHECKPOINTS = 2  # every second checkpoint is asked the held-out suites
@@ -105,10 +105,14 @@ class Demo:
 
     def _select(self) -> str:
         history = accuracy_history(self.full)
-        ranking = rank_by_variance(history)
-        record = {"selected": ranking[0].problem_id, "ranking": [asdict(row) for row in ranking], "history": history}
+        ranking = rank(Candidates.of(None, history))
+        record = {
+            "selected": ranking[0].id,
+            "ranking": [row.to_json() for row in ranking],
+            "history": {key: [visit.accuracy for visit in visits] for key, visits in history.items()},
+        }
         write_record(self.out / "selection.json", record)
-        return ranking[0].problem_id
+        return ranking[0].id
 
     def _evaluate(self, name: str, checkpoints: list[Checkpoint], evaluator: Evaluator) -> Scores:
         with self.reporter.task(name, len(checkpoints) * len(self.evaluator.suites)) as task:

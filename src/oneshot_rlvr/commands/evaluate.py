@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 from rich.table import Table
-from typer.core import TyperGroup
 
-from oneshot_rlvr.commands.terminal import Mode, Quiet, ended_well, plain
+from oneshot_rlvr.commands.terminal import Mode, Quiet, default_group, ended_well, plain
 from oneshot_rlvr.errors import OneshotError
 
 if TYPE_CHECKING:
@@ -29,17 +28,8 @@ ForModels = Annotated[
 ]
 
 
-class _DefaultGroup(TyperGroup):
-    """`oneshot eval TARGET` is `oneshot eval model TARGET`."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and args[0] != "--help":
-            args.insert(0, "model")
-        return super().parse_args(ctx, args)
-
-
 eval_app = typer.Typer(
-    cls=_DefaultGroup,
+    cls=default_group("model"),
     help="Evaluate: oneshot eval MODEL_OR_RUN (options: oneshot eval model --help), regrade, compare.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -1,20 +1,29 @@
-"""`oneshot problems`."""
+"""`oneshot problems`: what sets there are, what is in one, and building one."""
 
 from __future__ import annotations
 
+import random
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from oneshot_rlvr.commands.terminal import plain
+from oneshot_rlvr.commands.terminal import default_group, ended_well, plain
+from oneshot_rlvr.errors import OneshotError
+
+problems_app = typer.Typer(
+    cls=default_group("show"),
+    help="List named problem sets, or the problems of one: oneshot problems [SET]. Or build one.",
+    invoke_without_command=True,
+    pretty_exceptions_enable=False,
+)
 
 
 def _list_sets() -> None:
     """Every name that stands for problems: how many there are, and where they come from."""
     from oneshot_rlvr import organism
-    from oneshot_rlvr.errors import OneshotError
     from oneshot_rlvr.problems import find_problems, named_sets
     from oneshot_rlvr.problems.benchmarks import BENCHMARKS
 
@@ -26,7 +35,7 @@ def _list_sets() -> None:
     for name in sets:
         where = "the package" if name.partition(":")[0] == organism.SOURCE else "ONESHOT_DATA"
         try:
-            count = str(len(find_problems(name)))
+            count = str(len(find_problems(name, unlabelled=True)))
         except OneshotError:
             count = "not problems"
         table.add_row(plain(name), count, where)
@@ -37,19 +46,23 @@ def _list_sets() -> None:
     print("Or a .jsonl, .csv or .parquet file with question and answer. `oneshot problems NAME` shows what is in one.")
 
 
-def problems(
-    source: Annotated[
-        str | None, typer.Argument(help="A problem file or named set; without it, the named sets.")
-    ] = None,
+@problems_app.callback()
+@ended_well
+def _without_a_name(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        _list_sets()
+
+
+@problems_app.command()
+@ended_well
+def show(
+    source: Annotated[str, typer.Argument(help="A problem file or named set.")],
     limit: Annotated[int, typer.Option(min=1)] = 20,
 ) -> None:
-    """List named problem sets, or the problems of one."""
+    """List the problems of a set."""
     from oneshot_rlvr.grading.audit import audit_golds, summary
     from oneshot_rlvr.problems import find_problems
 
-    if source is None:
-        _list_sets()
-        return
     found = find_problems(source)
     print(f"{len(found)} problems")
     table = Table("id", "question", "answer")
@@ -58,3 +71,64 @@ def problems(
     Console().print(table)
     for line in summary(audit_golds(found), len(found)):
         print(plain(f"Note: {line}"))
+
+
+KINDS = ("one-shot", "k-shot", "random-k")
+
+
+@problems_app.command()
+@ended_well
+def build(
+    kind: Annotated[str, typer.Argument(help=f"{', '.join(KINDS)}.")],
+    pool: Annotated[str, typer.Option(help="A problem file or named set.")],
+    out: Annotated[Path, typer.Option(help="What to write: .parquet in verl's schema, or .jsonl.")],
+    history: Annotated[
+        Path | None, typer.Option(help="To rank by: a run on the pool, verl's dumps, or JSON: index to accuracies.")
+    ] = None,
+    rank_by: Annotated[str, typer.Option(help="A selector; `oneshot methods` lists them.")] = "std",
+    pick: Annotated[str, typer.Option(help="Ranks, from 1: 1 or 1,13 or 1-16; of random-k how many.")] = "1",
+    repeat: Annotated[int, typer.Option(min=1, max=10**6, help="Rows in all of a .parquet, shared equally.")] = 128,
+    seed: Annotated[int, typer.Option(help="Of random-k.")] = 0,
+) -> None:
+    """Build a training set: the problem that a selector ranks first, some by rank, or some by chance."""
+    from oneshot_rlvr.commands.choosing import candidates_of, write_chosen
+    from oneshot_rlvr.selection import rank
+
+    if kind not in KINDS:
+        raise OneshotError(f"no kind of set {kind!r}", where="oneshot problems build", fix=f"Name {', '.join(KINDS)}.")
+    candidates = candidates_of(pool, history)
+    ranks = [1] if kind == "random-k" else _ranks(pick, len(candidates))
+    if kind == "one-shot" and len(ranks) != 1:
+        raise OneshotError(f"{len(ranks)} problems are not one", where="--pick", fix="Pick one, or build k-shot.")
+    if kind == "random-k":
+        usable = [i for i, p in zip(candidates.indices, candidates.texts(), strict=True) if p.answer.strip()]
+        indices = random.Random(seed).sample(usable, _count(pick, len(usable)))
+    else:
+        ranking = rank(candidates, rank_by)
+        indices = [ranking[place - 1].index for place in ranks]
+    copies, left = divmod(repeat, len(indices))
+    if left or not copies:
+        raise OneshotError(
+            f"{repeat} rows cannot be shared by {len(indices)}", where="--repeat", fix="Give a multiple."
+        )
+    chosen = write_chosen(out, candidates, indices, copies)
+    rows = len(chosen) * copies if out.suffix == ".parquet" else len(chosen)
+    print(plain(f"{out}: {rows} rows of {len(chosen)} problems ({', '.join(p.id for p in chosen[:16])})"))
+
+
+def _count(pick: str, most: int) -> int:
+    if not (pick.isdecimal() and len(pick) < 10 and 1 <= int(pick) <= most):
+        raise OneshotError(f"cannot draw {pick[:40]!r} problems", where="--pick", fix=f"Give 1 to {most}.")
+    return int(pick)
+
+
+def _ranks(pick: str, most: int) -> list[int]:
+    """The ranks that a text names, in its order."""
+    found: list[int] = []
+    for part in pick.split(","):
+        first, _, last = part.partition("-")
+        ends = [_count(end.strip().removeprefix("pi_"), most) for end in (first, last or first)]
+        found += range(ends[0], ends[1] + 1)
+    if not found or len(set(found)) < len(found):
+        raise OneshotError(f"cannot pick {pick[:40]!r}", where="--pick", fix="Name each rank once, the lower first.")
+    return found

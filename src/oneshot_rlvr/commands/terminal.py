@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.text import Text
+from typer.core import TyperGroup
 
 from oneshot_rlvr.errors import Interrupted, OneshotError
 from oneshot_rlvr.grading.modes import MODES
@@ -19,6 +20,18 @@ Settings = Annotated[
 ]
 Mode = Annotated[str, typer.Option(help=f"Grading rules: {', '.join(MODES)}.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Plain lines instead of progress bars.")]
+
+
+def default_group(name: str) -> type[TyperGroup]:
+    """A group of commands, `name` where none is named: `oneshot eval RUN` is `oneshot eval model RUN`."""
+
+    class DefaultGroup(TyperGroup):
+        def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+            if args and args[0] not in self.commands and args[0] != "--help":
+                args.insert(0, name)
+            return super().parse_args(ctx, args)
+
+    return DefaultGroup
 
 
 def ended_well(function: Callable[..., None]) -> Callable[..., None]:

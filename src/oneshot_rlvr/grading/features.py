@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from oneshot_rlvr.problems.answers import last_boxed
+from oneshot_rlvr.problems.answers import LONGEST_LOOK, last_boxed
 
 REFLECTION_WORDS = ("rethink", "recheck", "recalculate")  # the paper's
 
@@ -33,6 +33,21 @@ def reflects(text: str) -> bool:
 def boxes(text: str) -> bool:
     """Whether a response has a balanced box that is not empty."""
     return last_boxed(text) is not None
+
+
+_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
+
+
+def ends_in_its_answer(text: str, answer: str | None) -> bool:
+    """Whether the last number before a response's answer is that answer; False without an answer or a number.
+
+    >>> ends_in_its_answer(r"3 + 4 = 7. So \\boxed{7}.", "7"), ends_in_its_answer(r"3 + 4 = 8. So \\boxed{7}.", "7")
+    (True, False)
+    """
+    if answer is None:
+        return False
+    found = _NUMBER.findall(text[: text.rfind(answer)][-LONGEST_LOOK:])
+    return bool(found) and found[-1].strip(",").replace(",", "") == answer.strip().replace(",", "")
 
 
 def mean(values: Sequence[float | bool]) -> float:

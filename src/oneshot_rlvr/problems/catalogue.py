@@ -53,28 +53,36 @@ def default_suites() -> tuple[str, ...]:
     return next(iter(_SUITES.values()), ())
 
 
-def find_problems(name: str, skip_bad_rows: bool = False) -> list[Problem]:
+def find_problems(name: str, skip_bad_rows: bool = False, unlabelled: bool = False) -> list[Problem]:
     """The problems of a named set, a benchmark or a file, or those of a set that `SET:pi_1,pi_3-pi_5` picks by rank.
+
+    `skip_bad_rows` and `unlabelled` are `load_problems`'s. Hyphens may stand for underscores: `dsr-sub`.
 
     Raises:
         OneshotError: no such name or file, a file that cannot be used, or a rank that is not known.
     """
     sets = named_sets()
+    name = _known_as(name)
     whole, _, picks = name.rpartition(":")
     if name not in sets and whole and all(_PICK.fullmatch(pick) for pick in picks.split(",")):
-        return _picked(whole, picks.split(","), skip_bad_rows)
+        return _picked(_known_as(whole), picks.split(","), skip_bad_rows)
     if name in sets:
-        return load_problems(sets[name], skip_bad_rows)
+        return load_problems(sets[name], skip_bad_rows, unlabelled)
     if name in BENCHMARKS:
         return from_hub(BENCHMARKS[name])
     if Path(name).suffix in READERS or Path(name).exists():
-        return load_problems(name, skip_bad_rows)
+        return load_problems(name, skip_bad_rows, unlabelled)
     if name in WHERE:
         raise OneshotError(f"{name} is not here", fix=f"Let ONESHOT_DATA name a folder with {WHERE[name]}.")
     raise OneshotError(
         f"no problem set or file {name!r}",
         fix=f"{nearest(name, [*sets, *BENCHMARKS])} Or give a .jsonl, .csv or .parquet file, or set ONESHOT_DATA.",
     )
+
+
+def _known_as(name: str) -> str:
+    other = name.replace("-", "_")
+    return other if other in (*named_sets(), *BENCHMARKS, *WHERE) else name
 
 
 def _picked(name: str, picks: Sequence[str], skip_bad_rows: bool) -> list[Problem]:

@@ -23,6 +23,7 @@ ANSWER = ("answer", "final_answer", "ground_truth", "gold", "target")
 IDENTIFIER = ("id", "unique_id", "index", "idx")
 CATEGORY = ("category", "subject", "subfield", "type")
 SKIP = "Fill it in, remove the row, or pass --set data.skip_bad_rows=true."
+ABILITY = "math"  # of every released row in verl's schema
 LETTERS = "ABCDEFGHIJ"  # of multiple choices
 USED = {*QUESTION, *ANSWER, *IDENTIFIER, *CATEGORY, "level", "solution", "source", "extra"}
 
@@ -30,11 +31,13 @@ Row = dict[str, Any]
 log = logging.getLogger(__name__)
 
 
-def load_problems(path: str | Path, skip_bad_rows: bool = False) -> list[Problem]:
+def load_problems(path: str | Path, skip_bad_rows: bool = False, unlabelled: bool = False) -> list[Problem]:
     """All problems of a file, in its order; with `skip_bad_rows`, without the rows that lack a question or an answer.
 
     A parquet file in verl's schema may repeat one row (the released `pi1_r128.parquet` holds one row 128 times); exact
-    repeats become one problem with `extra["copies"]`, since a step's number of groups is the configuration's.
+    repeats become one problem with `extra["copies"]`, since a step's number of groups is the configuration's. With
+    `unlabelled`, an empty answer is no fault: such a problem can be ranked, not trained on. A
+    row of verl's schema without a gold, as the released `dsr_sub.parquet` has one, is left out, and named in the log.
 
     Raises:
         OneshotError: missing, unreadable or empty file, a row without question or answer, or a duplicate id.
@@ -47,12 +50,14 @@ def load_problems(path: str | Path, skip_bad_rows: bool = False) -> list[Problem
     if not path.is_file():
         raise OneshotError("no such problem file", where=path, fix="Check the path.")
     try:
-        return from_rows(READERS[path.suffix](path), str(path), path.stem, skip_bad_rows)
+        return from_rows(READERS[path.suffix](path), str(path), path.stem, skip_bad_rows, unlabelled)
     except (OSError, UnicodeDecodeError) as error:
         raise OneshotError(f"cannot read it: {error}", where=path, fix="Give a readable UTF-8 file.") from error
 
 
-def from_rows(numbered: Iterable[tuple[int, Row]], where: str, stem: str, skip_bad_rows: bool = False) -> list[Problem]:
+def from_rows(
+    numbered: Iterable[tuple[int, Row]], where: str, stem: str, skip_bad_rows: bool = False, unlabelled: bool = False
+) -> list[Problem]:
     """Problems of numbered rows, as `load_problems` has them; `where` names the rows' origin in messages.
 
     Raises:
@@ -63,9 +68,10 @@ def from_rows(numbered: Iterable[tuple[int, Row]], where: str, stem: str, skip_b
     left_out: list[int] = []
     for number, row in numbered:
         try:
-            problem = _problem(row, f"{where}, row {number}", stem, number)
+            here = f"{where}, row {number}"
+            problem = _checked(_problem(row, here, stem, number), here, unlabelled)
         except OneshotError:
-            if skip_bad_rows:
+            if skip_bad_rows or (_is_verl(row) and not _text(row["reward_model"].get("ground_truth")).strip()):
                 left_out.append(number)
                 continue
             raise
@@ -178,18 +184,19 @@ def _verl_problem(row: Row, where: str, stem: str, number: int) -> Problem:
     )
     if instruction:
         extra["instruction"] = instruction
-    return _checked(
-        Problem(
-            id=_text(info.get("index", number - 1)),
-            question=question,
-            answer=_text(row["reward_model"].get("ground_truth")),
-            source=_text(row.get("data_source")) or stem,
-            category=_text(info.get("subject")) or None,
-            level=_text(info.get("level")) or None,
-            solution=_text(info.get("solution")) or None,
-            extra=extra,
-        ),
-        where,
+        if not _text(turns[0]["content"]).endswith(f" {instruction}"):
+            extra["joined"] = True
+    if _text(row.get("ability")) not in ("", ABILITY):
+        extra["ability"] = _text(row["ability"])
+    return Problem(
+        id=_text(info.get("index", number - 1)),
+        question=question,
+        answer=_text(row["reward_model"].get("ground_truth")),
+        source=_text(row.get("data_source")) or stem,
+        category=_text(info.get("subject")) or None,
+        level=_text(info.get("level")) or None,
+        solution=_text(info.get("solution")) or None,
+        extra=extra,
     )
 
 
@@ -210,23 +217,20 @@ def _plain_problem(row: Row, where: str, stem: str, number: int) -> Problem:
         solution, answer = answer, after_hash(answer)
     identifier = _first(row, IDENTIFIER)
     extra = row.get("extra") if isinstance(row.get("extra"), dict) else {}
-    return _checked(
-        Problem(
-            id=str(number - 1) if identifier is None else _text(identifier),
-            question=_text(question).strip(),
-            answer=_text(answer),
-            source=_text(row.get("source")) or stem,
-            category=_text(_first(row, CATEGORY)) or None,
-            level=_text(row.get("level")) or None,
-            solution=solution,
-            extra=_as_json(dict(extra or {}) | {key: value for key, value in row.items() if key not in USED}),
-        ),
-        where,
+    return Problem(
+        id=str(number - 1) if identifier is None else _text(identifier),
+        question=_text(question).strip(),
+        answer=_text(answer),
+        source=_text(row.get("source")) or stem,
+        category=_text(_first(row, CATEGORY)) or None,
+        level=_text(row.get("level")) or None,
+        solution=solution,
+        extra=_as_json(dict(extra or {}) | {key: value for key, value in row.items() if key not in USED}),
     )
 
 
-def _checked(problem: Problem, where: str) -> Problem:
-    for field in ("id", "question", "answer"):
+def _checked(problem: Problem, where: str, unlabelled: bool) -> Problem:
+    for field in ("id", "question") if unlabelled else ("id", "question", "answer"):
         if not getattr(problem, field).strip():
             raise OneshotError(f"the {field} is empty", where=where, fix=SKIP)
     return problem

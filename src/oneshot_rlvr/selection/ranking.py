@@ -1,40 +1,91 @@
-"""Ranking problems by a score of their accuracy history."""
+"""Candidates in a selector's order, and how far two selectors agree."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
-from oneshot_rlvr.config import Registry
-from oneshot_rlvr.selection.history import History
+from oneshot_rlvr.selection.candidates import Candidates
+from oneshot_rlvr.selection.selectors import SELECTORS, average, order, variance
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """A problem and why it has its rank. `rank` counts from 1: pi_rank."""
+    """A problem and its place: `rank` counts from 1 (pi_rank), `index` is its place in the pool, from 0.
+
+    `score` is the selector's. Of its history: visits `n`, their mean accuracy, their exact variance as a fraction.
+    """
 
     rank: int
-    problem_id: str
-    std: float
-    mean: float
-    visits: int
+    index: int
+    id: str
+    score: float | None
+    n: int | None = None
+    mean: float | None = None
+    variance: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """A row of `oneshot select --json`."""
+        return asdict(self)
 
 
-SELECTORS = Registry("problem selector", "--by")
+def rank(candidates: Candidates, by: str = "std") -> list[Ranked]:
+    """All candidates in the order of a selector, in the grammar of units: pi_1, pi_2, ...
 
-
-@SELECTORS.register("variance")
-def rank_by_variance(history: History) -> list[Ranked]:
-    """Problems by historical variance, highest first: pi_1, pi_2, ...
-
-    Score: the population standard deviation (ddof 0) of the problem's accuracies. Equal scores keep the history's
-    order (a stable sort of the negated scores), on which the paper's labels of its zero-variance problems depend.
-    Source: arXiv 2504.20571, section 2; the released `compute_std.py`.
+    Raises:
+        OneshotError: no such selector, or the candidates lack what it reads.
     """
-    ids = list(history)
-    stds = np.array([np.std(history[i]) for i in ids])
-    return [
-        Ranked(rank, ids[place], float(stds[place]), float(np.mean(history[ids[place]])), len(history[ids[place]]))
-        for rank, place in enumerate(np.argsort(-stds, kind="stable"), 1)
+    scores = SELECTORS.unit(by)(candidates)
+    curves = None if candidates.visits is None else candidates.curves()
+    rows = []
+    for place, here in enumerate(order(scores), 1):
+        known: dict[str, Any] = {}
+        if curves is not None:
+            curve = curves[here]
+            known = {"n": len(curve), "mean": float(average(curve)), "variance": str(variance(curve))}
+        rows.append(Ranked(place, candidates.indices[here], candidates.ids[here], scores[here], **known))
+    return rows
+
+
+def ties(ranking: Sequence[Ranked]) -> list[tuple[int, int]]:
+    """First and last rank of each stretch of equal scores: within it the order is the history's own."""
+    found, first = [], 0
+    for place in range(1, len(ranking) + 1):
+        if place == len(ranking) or ranking[place].score != ranking[first].score:
+            if place - first > 1:
+                found.append((first + 1, place))
+            first = place
+    return found
+
+
+def spearman(a: Sequence[float], b: Sequence[float]) -> float | None:
+    """Spearman's rank correlation of two lists, equal values sharing their mean rank; None where one is constant."""
+    ranks_2P = np.stack([_mean_ranks(np.asarray(values, float)) for values in (a, b)])
+    if (np.ptp(ranks_2P, axis=1) == 0).any():
+        return None
+    return float(np.corrcoef(ranks_2P)[0, 1])
+
+
+def _mean_ranks(values_P: np.ndarray) -> np.ndarray:
+    _, inverse_P, counts = np.unique(values_P, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return (last - (counts - 1) / 2)[inverse_P]
+
+
+def agreement(a: Sequence[Ranked], b: Sequence[Ranked], top: int) -> tuple[float | None, list[str]]:
+    """How two rankings of the same problems agree: Spearman's correlation of their scores, and what both choose.
+
+    A candidate without a score has the lowest.
+    """
+    lowest = [min((row.score for row in ranking if row.score is not None), default=0.0) - 1 for ranking in (a, b)]
+    scores = [
+        {row.index: low if row.score is None else row.score for row in ranking}
+        for ranking, low in zip((a, b), lowest, strict=True)
     ]
+    shared = {row.index for row in a[:top]} & {row.index for row in b[:top]}
+    places = sorted(scores[0])
+    correlation = spearman(*([one[place] for place in places] for one in scores))
+    return correlation, [row.id for row in a[:top] if row.index in shared]

@@ -1,0 +1,31 @@
+"""The page of `oneshot select --plot`: the chosen problems' training accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import plotly.graph_objects as go
+
+from oneshot_rlvr.files import write_atomically
+from oneshot_rlvr.reporting.figures import as_text
+
+Curve = Sequence[float]
+
+
+def write_curves(path: Path, title: str, chosen: Sequence[tuple[str, Curve]], pool: Sequence[Curve]) -> None:
+    """One HTML file with everything in it: the curves [visits] of those chosen, in %, and the mean of the pool's.
+
+    Raises:
+        OneshotError: the file cannot be written.
+    """
+    visits = max(len(curve) for curve in pool)
+    at = [[curve[visit] for curve in pool if visit < len(curve)] for visit in range(visits)]
+    figure = go.Figure()
+    mean = [100 * sum(values) / len(values) for values in at]
+    figure.add_scatter(x=list(range(1, visits + 1)), y=mean, name="all, mean", line={"color": "#9aa0a8", "width": 3})
+    for name, curve in chosen:
+        figure.add_scatter(x=list(range(1, len(curve) + 1)), y=[100 * value for value in curve], name=as_text(name))
+    axes = {"xaxis_title": "Visit (epoch)", "yaxis_title": "Training accuracy (%)", "template": "plotly_white"}
+    figure.update_layout(title=as_text(title), **axes)
+    write_atomically(path, figure.to_html(include_plotlyjs=True))

@@ -1,0 +1,80 @@
+"""What a selector chooses from: problems, their history, or both."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.problems import Problem
+from oneshot_rlvr.selection.history import History, Visit
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """P candidates in the history's order, or without a history in the pool's. `indices` are places in the pool."""
+
+    ids: tuple[str, ...]
+    indices: tuple[int, ...]
+    visits: tuple[tuple[Visit, ...], ...] | None = None
+    problems: tuple[Problem, ...] | None = None
+
+    @classmethod
+    def of(cls, pool: Sequence[Problem] | None, history: History | None, where: str | Path = "") -> Candidates:
+        """Join a pool and a history, whose keys are the pool's ids or, as the released one's, its indices.
+
+        Raises:
+            OneshotError: neither is given, or the history has a problem that the pool lacks; `where` names it.
+        """
+        if history is None:
+            if pool is None:
+                raise OneshotError("nothing to select from", where="oneshot select", fix="Give a pool, or --history.")
+            return cls(tuple(p.id for p in pool), tuple(range(len(pool))), None, tuple(pool))
+        visits = tuple(tuple(seen) for seen in history.values())
+        if pool is None:
+            numbered = all(key.isdecimal() for key in history)
+            indices = [int(key) for key in history] if numbered else range(len(history))
+            return cls(tuple(history), tuple(indices), visits)
+        places = {problem.id: place for place, problem in enumerate(pool)}
+        found = [places.get(key, int(key) if key.isdecimal() and int(key) < len(pool) else -1) for key in history]
+        if -1 in found:
+            key = list(history)[found.index(-1)]
+            raise OneshotError(
+                f"the pool has no problem {key[:80]!r}", where=where, fix="Give the pool that this history is of."
+            )
+        return cls(tuple(pool[i].id for i in found), tuple(found), visits, tuple(pool[i] for i in found))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def curves(self) -> list[list[Fraction]]:
+        """Each problem's accuracies, exactly: a float is read as the share of rollouts that it stands for.
+
+        Raises:
+            OneshotError: there is no history.
+        """
+        return [[Fraction(visit.accuracy).limit_denominator(4096) for visit in seen] for seen in self.history()]
+
+    def history(self) -> tuple[tuple[Visit, ...], ...]:
+        """Each problem's visits. Raises as `curves` does."""
+        if self.visits is None:
+            raise OneshotError(
+                "this selector reads an accuracy history",
+                where="--by",
+                fix="Give --history, a run on the pool or a JSON file; or --by length, level, random or diverse.",
+            )
+        return self.visits
+
+    def texts(self) -> tuple[Problem, ...]:
+        """The problems themselves.
+
+        Raises:
+            OneshotError: only a history was given.
+        """
+        if self.problems is None:
+            raise OneshotError(
+                "this selector reads the problems", where="--by", fix="Give the pool too: `oneshot select POOL`."
+            )
+        return self.problems
