@@ -13,11 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from command import oneshot, refused
+from oneshot_rlvr.commands.choosing import candidates_of, write_chosen
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.problems import Problem, find_problems, load_problems
 from oneshot_rlvr.problems.verl import write_parquet
 from oneshot_rlvr.selection import SELECTORS, Candidates, Visit, agreement, rank, read_history, spearman, ties
 from oneshot_rlvr.selection.selectors import order
+from oneshot_rlvr.selection.study import correlated, predictions, reliability, spread
 
 FIRST = [124, 267, 531, 931, 212, 25, 568, 131, 649, 724, 875, 925, 682, 100, 291, 50, 870]
 LATER = {605: 60, 606: 906, 1201: 847, 1207: 174, 1208: 770, 1209: 789}
@@ -186,26 +188,18 @@ def test_a_pool_and_a_history_that_do_not_fit(tmp_path):
 
 
 def test_the_released_files_are_written_again_row_for_row(shared_data, tmp_path):
-    folder = shared_data / "dsr_sub"
-    pool = [
-        "--pool",
-        folder / "dsr_sub.parquet",
-        "--history",
-        folder / "acc_step_500.json",
-        "--out",
-        tmp_path / "o.parquet",
-    ]
-    names = {
-        "1": "pi1_r128", "2": "pi2_r128", "13": "pi13_r128", "1209": "pi1209_r128",
-        "1,13": "merge_pi1_pi13_r128", "1,2,13,1209": "merge_pi1_pi2_pi13_pi1209_r128",
-    }  # fmt: skip
-    for pick, name in names.items():
-        code, _, _ = oneshot("problems", "build", "k-shot", *pool, "--pick", pick)
-        assert code == 0
-        ours, theirs = (pq.read_table(f).to_pylist() for f in (tmp_path / "o.parquet", folder / f"{name}.parquet"))
-        for row in theirs:
-            row.pop("source_file", None)  # one of them names files of its author's
-        assert sorted(map(json.dumps, ours)) == sorted(map(json.dumps, theirs)), name
+    folder, out = shared_data / "dsr_sub", tmp_path / "o.parquet"
+    pool, history = folder / "dsr_sub.parquet", folder / "acc_step_500.json"
+    picks = {"pi1_r128": [1], "pi2_r128": [2], "pi13_r128": [13], "pi1209_r128": [1209], "merge_pi1_pi13_r128": [1, 13]}
+    whole = candidates_of(str(pool), history)
+    ranking = rank(whole)
+    for name, ranks in picks.items():
+        write_chosen(out, whole, [ranking[place - 1].index for place in ranks], 128 // len(ranks))
+        assert pq.read_table(out).to_pylist() == pq.read_table(folder / f"{name}.parquet").to_pylist()
+    build = ["problems", "build", "k-shot", "--pool", pool, "--history", history, "--out", out]
+    assert oneshot(*build, "--pick", "1,2,13,1209")[0] == 0
+    theirs = pq.read_table(folder / "merge_pi1_pi2_pi13_pi1209_r128.parquet").drop_columns("source_file")
+    assert pq.read_table(out).to_pylist() == theirs.to_pylist()
     whole = load_problems(folder / "dsr_sub.parquet", unlabelled=True)
     write_parquet(tmp_path / "all.parquet", whole, {problem.id: int(problem.id) for problem in whole})
     assert pq.read_table(tmp_path / "all.parquet").to_pylist() == pq.read_table(folder / "dsr_sub.parquet").to_pylist()
@@ -233,6 +227,68 @@ def test_a_page_of_curves_and_a_name_that_is_markup(tmp_path):
     assert code == 0
     assert "<img src=x" not in page
     assert [row["rank"] for row in json.loads((tmp_path / "r.json").read_text())] == [1, 2]
+
+
+def test_spread_has_both_ends():
+    ranking = rank(candidates(**{f"p{i}": [0, i / 10] for i in range(11)}))
+    assert [row.rank for row in spread(ranking, 3)] == [1, 6, 11]
+    with pytest.raises(OneshotError, match="cannot spread 12"):
+        spread(ranking, 12)
+
+
+def test_predictions_find_what_predicts():
+    """Gains that follow the mean: `easy` sees it perfectly, `hard` the other way."""
+    some = candidates(**{f"p{i}": [0, i / 20] for i in range(1, 11)})
+    found = predictions(some, {i: 2.0 * i for i in range(10)})
+    assert (found["easy"]["spearman"], found["hard"]["spearman"]) == (pytest.approx(1), pytest.approx(-1))
+    assert found["easy"]["interval"] == pytest.approx([1, 1])
+    assert "reads the problems" in found["level"]["why"]
+    assert "alike" in found["varied"]["why"]
+    assert abs(found["random"]["spearman"]) < 1
+    assert reliability([[1, 2], [2, 3], [3, 9]]) == pytest.approx(1)
+    assert reliability([[1], [2]]) is None
+
+
+def test_an_interval_of_nothing_holds_zero():
+    draw = np.random.default_rng(0)
+    held = 0
+    for _ in range(40):
+        _, interval = correlated(draw.random(30).tolist(), draw.random(30).tolist(), resamples=200)
+        held += interval is not None and interval[0] <= 0 <= interval[1]
+    assert held >= 33
+
+
+def test_a_study_on_the_smallest_model_goes_on_where_it_stopped(tmp_path):
+    history = {f"pool-{i:03}": [0, i / 10] for i in range(10)}
+    (tmp_path / "h.json").write_text(json.dumps(history))
+    command = ["select", "study", "organism", "--history", tmp_path / "h.json", "--problems", 2, "--seeds", 1]
+    quick = [
+        "--model",
+        "tiny",
+        "--steps",
+        1,
+        "--limit",
+        2,
+        "--samples",
+        2,
+        "--suites",
+        "organism:numbers",
+        "--workers",
+        1,
+    ]
+    asked = [*command, *quick, "--out", tmp_path / "s", "--set", "run.validate_every=0", "--quiet"]
+    code, said, _ = oneshot(*asked)
+    assert code == 0
+    found = json.loads((tmp_path / "s" / "selection.json").read_text())
+    assert (found["problems"], found["seeds"]) == (2, 1)
+    assert [row["id"] for row in found["gains"]] == ["pool-009", "pool-000"]
+    assert found["selectors"].keys() == SELECTORS.keys()
+    assert "| std |" in said
+    assert "pool-009" in (tmp_path / "s" / "gains.html").read_text()
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "s" / "cells").iterdir()}
+    assert oneshot(*asked)[0] == 0
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "s" / "cells").iterdir()} == before
+    assert "no ranking to spread over" in refused("select", "study", "organism")
 
 
 def test_hyphens_may_stand_for_underscores(shared_data, monkeypatch):

@@ -23,6 +23,7 @@ from oneshot_rlvr.commands.push import push
 from oneshot_rlvr.commands.recipes import methods, models, recipes, rewards
 from oneshot_rlvr.commands.report import report
 from oneshot_rlvr.commands.select import select_app
+from oneshot_rlvr.commands.study import study  # noqa: F401  adds itself to `select`
 from oneshot_rlvr.commands.terminal import ended_well
 from oneshot_rlvr.commands.train import train
 

@@ -1,0 +1,114 @@
+"""`oneshot select study`: one-shot runs over a ranking, and which selector predicted their gains."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from oneshot_rlvr.commands.select import PastAccuracy, select_app
+from oneshot_rlvr.commands.terminal import Quiet, Settings, ended_well
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from oneshot_rlvr.commands.ablation import Cell
+    from oneshot_rlvr.selection import Candidates, Ranked
+
+
+@select_app.command()
+@ended_well
+def study(
+    pool: Annotated[str, typer.Argument(help="A problem file or named set.")] = "organism",
+    history: PastAccuracy = None,
+    problems: Annotated[int, typer.Option(min=2, help="How many, at equal steps over the ranking by std.")] = 100,
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="Training seeds 0, 1, ...")] = 3,
+    model: Annotated[str, typer.Option(help="Model profile, folder, or hub name.")] = "organism",
+    recipe: Annotated[str, typer.Option(help="How each is trained.")] = "grpo",
+    steps: Annotated[int | None, typer.Option(min=1, help="Of training, instead of the recipe's.")] = None,
+    suites: Annotated[str | None, typer.Option(help="Problem sets to evaluate on, with commas.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first problems of each set.")] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="k of avg@k.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the study.")] = Path("runs/selection"),
+    settings: Settings = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train on each of many problems alone: their gains, and each selector's rank correlation with them. Resumable."""
+    from oneshot_rlvr.commands.ablation import Asked, cells_of, run_cells
+    from oneshot_rlvr.commands.choosing import candidates_of
+    from oneshot_rlvr.commands.progress import Reporter
+    from oneshot_rlvr.config.suites import Row
+    from oneshot_rlvr.errors import OneshotError
+    from oneshot_rlvr.files import locked
+    from oneshot_rlvr.selection import rank
+    from oneshot_rlvr.selection.study import spread
+
+    if history is None:
+        raise OneshotError(
+            "there is no ranking to spread over", where="--history", fix="Give a run: oneshot train grpo-full."
+        )
+    candidates = candidates_of(pool, history)
+    chosen = spread(rank(candidates), problems)
+    rows = [Row(row.id, recipe, settings={"data.problems": pool, "data.only": [row.id]}) for row in chosen]
+    named = tuple(suites.split(",")) if suites else ()
+    asked = Asked(out, model, seeds, steps, settings or (), "honest", named, limit, samples, workers)
+    cells, reasons = cells_of(rows, asked)
+    print(f"{len(chosen)} problems, {seeds} seeds, folder {out}")
+    for row, reason in reasons.items():
+        print(f"Left out: {row}: {reason}")
+    with locked(out, "study"), Reporter(quiet).task("One-shot runs", len(cells)) as task:
+        failed = run_cells(cells, lambda cell, done, total: task.update(done, f"{cell.row.name} {cell.seed}", total))
+        print(_written(out, cells, candidates, chosen), end="")
+    if failed:
+        name, reason = next(iter(failed.items()))
+        raise OneshotError(f"{len(failed)} runs failed: {name}: {reason}", where=out, fix="Run the command again.")
+
+
+def _written(out: Path, cells: Sequence[Cell], candidates: Candidates, chosen: Sequence[Ranked]) -> str:
+    """`selection.json`, what it was made with, a page with the gains; returns the table for people."""
+    from oneshot_rlvr.commands.ablation_table import table_of
+    from oneshot_rlvr.files import write_json
+    from oneshot_rlvr.reporting.curves import write_gains
+    from oneshot_rlvr.runs.environment import environment
+    from oneshot_rlvr.selection.study import predictions, reliability
+
+    table = table_of(cells)
+    rows: list[dict[str, Any]] = []
+    for row in chosen:
+        if row.id in table:
+            found = table[row.id]
+            kept = {key: found[key] for key in ("gain", "gain_interval", "last", "average", "by_seed", "seeds")}
+            rows.append({**row.to_json(), **kept})
+    if len(rows) < 2:
+        return "Fewer than two problems have a result.\n"
+    found = {
+        "problems": len(rows),
+        "seeds": min(row["seeds"] for row in rows),
+        "reliability": reliability([row["by_seed"][: min(r["seeds"] for r in rows)] for row in rows]),
+        "selectors": predictions(candidates, {row["index"]: row["gain"] for row in rows}),
+        "gains": rows,
+    }
+    write_json(out / "selection.json", found)
+    write_json(out / "about.json", environment(cells[0].config.model.device, 1))
+    write_gains(out / "gains.html", rows)
+    return _markdown(found)
+
+
+def _markdown(found: dict[str, Any]) -> str:
+    lines = ["| selector | Spearman with the gain | 95 % interval |", "|---|---|---|"]
+    for name, row in found["selectors"].items():
+        if row["spearman"] is None:
+            lines.append(f"| {name} | - | {row['why']} |")
+        else:
+            lines.append(f"| {name} | {row['spearman']:.2f} | {row['interval'][0]:.2f} to {row['interval'][1]:.2f} |")
+    gains = sorted(found["gains"], key=lambda row: -row["gain"])
+    lines.append("")
+    if found["reliability"] is not None:
+        lines.append(f"Gains from two seeds correlate {found['reliability']:.2f}: no forecast can promise more.")
+    lines += [
+        f"{what}: {row['id']} (pi_{row['rank']}) {row['gain']:+.1f} points"
+        for what, row in (("Most", gains[0]), ("Median", gains[len(gains) // 2]), ("Least", gains[-1]))
+    ]
+    return "\n".join(lines) + "\n"
