@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from datetime import date
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,9 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from command import oneshot
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.problems import TEMPLATES, Problem, find_problems, load_problems, to_jsonl
 from oneshot_rlvr.problems.answers import after_hash, boxed_spans, last_boxed
+from oneshot_rlvr.problems.leaks import leaks
 
 
 def verl_row(index, question, gold):
@@ -147,3 +152,56 @@ def test_templates(tokenizer):
         assert TEMPLATES["chat"].render("Q?", tokenizer).startswith("<user>Q? Let's think")
     finally:
         tokenizer.chat_template = own
+
+
+def test_a_set_of_the_hub_with_its_columns_named(monkeypatch):
+    asked = []
+
+    def load_dataset(repository, configuration, split):
+        asked.append((repository, configuration, split))
+        return [{"task": "1 + 1?", "result": "2", "question": "not this"}, {"task": "1 + 2?", "result": "3"}]
+
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+    found = find_problems("some-one/sums.v2:train[:50%]?question=task&answer=result&config=main")
+    assert asked == [("some-one/sums.v2", "main", "train[:50%]")]
+    assert [(problem.id, problem.question, problem.answer) for problem in found] == [
+        ("0", "1 + 1?", "2"),
+        ("1", "1 + 2?", "3"),
+    ]
+    assert found[0].extra == {}
+    with pytest.raises(OneshotError, match=r"no column 'text'.*task, result"):
+        find_problems("some-one/sums:train?question=text")
+    with pytest.raises(OneshotError, match=r"no option 'q'.*question, answer"):
+        find_problems("some-one/sums:train?q=task")
+    with pytest.raises(OneshotError, match="row 2: no question"):
+        find_problems("some-one/sums:train?answer=result")
+
+
+def test_leaks_exact_near_and_none():
+    train = [
+        Problem("t0", "A farmer has 17 cows and sells 5 of them at the market. How many are left?", "12", "t"),
+        Problem("t1", "Find $x$ if $2x + 3 = 11$.", "4", "t"),
+    ]
+    tests = [
+        Problem("same", "find $x$ if  $2x+3=11$.", "4", "t"),
+        Problem("near", "A farmer has 17 cows and sells 5 of them at the fair. How many are left?", "12", "t"),
+        Problem("sum", "Find $x$ if $7x - 8 = 12$.", "4", "t"),
+        Problem("other", "What is the area of a circle of radius 3?", "9\\pi", "t"),
+        Problem("short", "x", "1", "t"),
+    ]
+    found = {leak.test_id: leak for leak in leaks(train, {"s": tests}, words=4)}
+    assert found.keys() == {"same", "near"}
+    assert (found["same"].kind, found["same"].train_id, found["same"].same_answer) == ("exact", "t1", True)
+    assert (found["near"].kind, found["near"].train_id) == ("near", "t0")
+    assert found["near"].overlap == 12 / 16  # 19 words and signs: 16 stretches of four; four have the fair
+
+
+def test_what_the_papers_pool_shares_with_its_benchmarks(shared_data, monkeypatch):
+    """Nothing word for word; five of MATH500 share half of their n-grams, with other answers."""
+    monkeypatch.setenv("ONESHOT_DATA", str(shared_data))
+    code, out, _ = oneshot("problems", "leaks", "dsr-sub", "--against", "paper", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert {leak["kind"] for leak in found} == {"near"}
+    assert [leak["suite"] for leak in found] == ["math500"] * 5
+    assert not any(leak["same_answer"] for leak in found)

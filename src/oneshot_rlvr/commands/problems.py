@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Annotated
@@ -44,6 +45,7 @@ def _list_sets() -> None:
             table.add_row(name, str(benchmark.rows or ""), f"the hub: {benchmark.repository}")
     Console().print(table)
     print("Or a .jsonl, .csv or .parquet file with question and answer. `oneshot problems NAME` shows what is in one.")
+    print("Of the hub: owner/name:split, or 'owner/name:split?question=COLUMN&answer=COLUMN'.")
 
 
 @problems_app.callback()
@@ -132,3 +134,34 @@ def _ranks(pick: str, most: int) -> list[int]:
     if not found or len(set(found)) < len(found):
         raise OneshotError(f"cannot pick {pick[:40]!r}", where="--pick", fix="Name each rank once, the lower first.")
     return found
+
+
+@problems_app.command("leaks")
+@ended_well
+def find_leaks(
+    source: Annotated[str, typer.Argument(help="The training set: a problem file or named set.")],
+    against: Annotated[list[str], typer.Option(help="A test set, or paper for the paper's six; repeatable.")],
+    words: Annotated[int, typer.Option(min=1, max=100, help="Words and signs of an n-gram.")] = 8,
+    share: Annotated[
+        float, typer.Option(min=0.01, max=1, help="Of a test question's n-grams: from here on it is nearly the same.")
+    ] = 0.5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print rows as JSON.")] = False,
+) -> None:
+    """Find test problems that a training set has too: equal texts, and those that share most n-grams."""
+    from oneshot_rlvr.evaluation.target import named_suites
+    from oneshot_rlvr.problems import find_problems
+    from oneshot_rlvr.problems.leaks import leaks
+
+    train = find_problems(source, unlabelled=True)
+    suites = named_suites(against, None)
+    found = leaks(train, suites, words, share)
+    if as_json:
+        print(json.dumps([leak.to_json() for leak in found], indent=1))
+        return
+    table = Table("test set", "problems", "exact", "near", "the first of them (training problem, overlap)")
+    for name, problems in suites.items():
+        own = [leak for leak in found if leak.suite == name]
+        counts = [str(sum(leak.kind == kind for leak in own)) for kind in ("exact", "near")]
+        shown = ", ".join(f"{leak.test_id} ({leak.train_id}, {leak.overlap:.0%})" for leak in own[:3])
+        table.add_row(plain(name), str(len(problems)), *counts, plain(shown))
+    Console().print(table)

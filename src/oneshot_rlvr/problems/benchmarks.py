@@ -6,18 +6,25 @@ set is taken from the Hugging Face hub through `datasets` (extra `hub`). Nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl
 
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.problems.loaders import from_rows
 from oneshot_rlvr.problems.problem import Problem
 
+COLUMNS = ("question", "answer", "id", "category", "level", "solution")  # that can be named
+_ON_HUB = re.compile(
+    r"(?P<repository>[\w.-]+/(?P<title>[\w.-]+)):(?P<split>[\w.-]+(?:\[[\d:%]*\])?)(?:\?(?P<options>.*))?"
+)
+
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A set on the hub: repository, configuration, split; `rows` as the paper's release has it."""
+    """A set on the hub: repository, split, configuration; `rows` as the paper's release has it."""
 
     name: str
     title: str
@@ -25,6 +32,7 @@ class Benchmark:
     split: str
     configuration: str | None = None
     rows: int | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)  # ours -> theirs, where they are called something else
 
 
 BENCHMARKS = {
@@ -56,7 +64,26 @@ def title_of(suite: str) -> str:
     return BENCHMARKS[suite].title if suite in BENCHMARKS else suite.rpartition(":")[2]
 
 
-def from_hub(benchmark: Benchmark) -> list[Problem]:
+def named_on_hub(name: str) -> Benchmark | None:
+    """The set that `owner/name:split` means, with `?question=COLUMN&answer=COLUMN&config=NAME` where it needs them.
+
+    None where the name is not such a one.
+
+    Raises:
+        OneshotError: an option that there is not.
+    """
+    match = _ON_HUB.fullmatch(name)
+    if match is None:
+        return None
+    columns = dict(parse_qsl(match["options"] or "", keep_blank_values=True))
+    configuration = columns.pop("config", None)
+    unknown = [key for key in columns if key not in COLUMNS]
+    if unknown:
+        raise OneshotError(f"no option {unknown[0]!r}", where=name, fix=f"There are {', '.join(COLUMNS)}, config.")
+    return Benchmark(name, match["title"], match["repository"], match["split"], configuration, columns=columns)
+
+
+def from_hub(benchmark: Benchmark, skip_bad_rows: bool = False, unlabelled: bool = False) -> list[Problem]:
     """A benchmark's problems from the Hugging Face hub.
 
     Raises:
@@ -76,8 +103,15 @@ def from_hub(benchmark: Benchmark) -> list[Problem]:
     except (OSError, ValueError) as error:  # no network, no such set
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise OneshotError(f"cannot load the benchmark: {reason}", where=where, fix=fix) from error
-    return from_rows(_numbered(rows), where, benchmark.name)
+    return from_rows(_numbered(rows, benchmark.columns, where), where, benchmark.name, skip_bad_rows, unlabelled)
 
 
-def _numbered(rows: Sequence[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
-    yield from enumerate(rows, 1)
+def _numbered(
+    rows: Iterable[dict[str, Any]], columns: Mapping[str, str], where: str
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, row in enumerate(rows, 1):
+        for ours, theirs in columns.items():
+            if theirs not in row:
+                raise OneshotError(f"no column {theirs!r}", where=where, fix=f"Name one of {', '.join(row)}.")
+            row = {key: value for key, value in row.items() if key not in (ours, theirs)} | {ours: row[theirs]}
+        yield number, row

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from oneshot_rlvr.errors import OneshotError, nearest
-from oneshot_rlvr.problems.benchmarks import BENCHMARKS, RANKINGS, WHERE, from_hub
+from oneshot_rlvr.problems.benchmarks import BENCHMARKS, RANKINGS, WHERE, from_hub, named_on_hub
 from oneshot_rlvr.problems.loaders import READERS, load_problems
 from oneshot_rlvr.problems.problem import Problem
 
@@ -69,15 +69,16 @@ def find_problems(name: str, skip_bad_rows: bool = False, unlabelled: bool = Fal
     if name in sets:
         return load_problems(sets[name], skip_bad_rows, unlabelled)
     if name in BENCHMARKS:
-        return from_hub(BENCHMARKS[name])
+        return from_hub(BENCHMARKS[name], skip_bad_rows, unlabelled)
     if Path(name).suffix in READERS or Path(name).exists():
         return load_problems(name, skip_bad_rows, unlabelled)
+    if (on_hub := named_on_hub(name)) is not None:
+        return from_hub(on_hub, skip_bad_rows, unlabelled)
     if name in WHERE:
         raise OneshotError(f"{name} is not here", fix=f"Let ONESHOT_DATA name a folder with {WHERE[name]}.")
-    raise OneshotError(
-        f"no problem set or file {name!r}",
-        fix=f"{nearest(name, [*sets, *BENCHMARKS])} Or give a .jsonl, .csv or .parquet file, or set ONESHOT_DATA.",
-    )
+    near = nearest(name, [*sets, *BENCHMARKS])
+    fix = f"{near} Or give a .jsonl, .csv or .parquet file, owner/name:split, or set ONESHOT_DATA."
+    raise OneshotError(f"no problem set or file {name!r}", fix=fix)
 
 
 def _known_as(name: str) -> str:
