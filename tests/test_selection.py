@@ -17,6 +17,7 @@ from oneshot_rlvr.commands.choosing import candidates_of, write_chosen
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.problems import Problem, find_problems, load_problems
 from oneshot_rlvr.problems.verl import write_parquet
+from oneshot_rlvr.runs import Run
 from oneshot_rlvr.selection import SELECTORS, Candidates, Visit, agreement, rank, read_history, spearman, ties
 from oneshot_rlvr.selection.selectors import order
 from oneshot_rlvr.selection.study import correlated, predictions, reliability, spread
@@ -289,6 +290,34 @@ def test_a_study_on_the_smallest_model_goes_on_where_it_stopped(tmp_path):
     assert oneshot(*asked)[0] == 0
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "s" / "cells").iterdir()} == before
     assert "no ranking to spread over" in refused("select", "study", "organism")
+
+
+def test_the_loop_ranks_trains_and_ranks_again(tmp_path):
+    """Two bursts, the second from the first one's weights; then the first choice for as many tokens."""
+    quick = ["--model", "tiny", "--rounds", 2, "--burst", 2, "--probe", 2, "--among", 4, "--samples", 2, "--limit", 2]
+    small = [
+        "--set",
+        "batch.groups_per_step=1",
+        "--set",
+        "run.validate_every=0",
+        "--set",
+        "optimizer.learning_rate=1e-3",
+    ]
+    command = ["select", "loop", "organism", *quick, *small, "--suites", "organism:numbers", "--out", tmp_path / "l"]
+    code, said, _ = oneshot(*command)
+    assert code == 0
+    found = json.loads((tmp_path / "l" / "loop.json").read_text())
+    first, second, fixed = (Run(tmp_path / "l" / name) for name in ("round_1", "round_2", "fixed"))
+    assert second.config.model.path == str(first.checkpoint_path(2))
+    assert fixed.config.model.path == first.config.model.path == "tiny"
+    assert [list(run.config.data.only or ()) for run in (first, second)] == [row["chosen"] for row in found["rounds"]]
+    assert fixed.config.data.only == first.config.data.only
+    spent = sum(row["tokens"] + row["probe_tokens"] for row in found["rounds"])
+    assert found["tokens"]["loop"] == spent
+    assert "loop - fixed" in said
+    stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "l").rglob("*.safetensors")}
+    assert oneshot(*command)[0] == 0
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "l").rglob("*.safetensors")} == stamps
 
 
 def test_hyphens_may_stand_for_underscores(shared_data, monkeypatch):

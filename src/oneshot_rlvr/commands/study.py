@@ -112,3 +112,44 @@ def _markdown(found: dict[str, Any]) -> str:
         for what, row in (("Most", gains[0]), ("Median", gains[len(gains) // 2]), ("Least", gains[-1]))
     ]
     return "\n".join(lines) + "\n"
+
+
+@select_app.command()
+@ended_well
+def loop(
+    pool: Annotated[str, typer.Argument(help="A problem file or named set.")] = "organism",
+    by: Annotated[str, typer.Option(help="A selector that can rank by one round's responses.")] = "disagreement",
+    rounds: Annotated[int, typer.Option(min=1, max=1000)] = 4,
+    burst: Annotated[int, typer.Option(min=1, help="Steps of training between two rankings.")] = 25,
+    pick: Annotated[int, typer.Option(min=1, help="How many of the first are trained on.")] = 1,
+    probe: Annotated[int, typer.Option(min=1, help="Responses to each problem, to rank by.")] = 8,
+    among: Annotated[int | None, typer.Option(min=2, help="Only the first problems of the pool.")] = None,
+    model: Annotated[str, typer.Option(help="Model profile, folder, or hub name.")] = "organism",
+    recipe: Annotated[str, typer.Option(help="How it is trained.")] = "grpo",
+    suites: Annotated[str, typer.Option(help="Problem sets to evaluate on, with commas.")] = "organism",
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first problems of each set.")] = None,
+    samples: Annotated[int, typer.Option(min=1, help="k of avg@k.")] = 8,
+    seed: Annotated[int, typer.Option()] = 0,
+    out: Annotated[Path, typer.Option(help="Folder of the loop.")] = Path("runs/loop"),
+    settings: Settings = None,
+) -> None:
+    """Rank, a short burst of training, rank again; against the first choice kept, at equal tokens. Resumable."""
+    from oneshot_rlvr.commands.curriculum import Loop, run_loop
+    from oneshot_rlvr.evaluation.target import named_suites
+    from oneshot_rlvr.files import locked, write_json
+    from oneshot_rlvr.problems import find_problems
+
+    problems = find_problems(pool)[:among]
+    tests = named_suites(suites.split(","), limit)
+    asked = (out, pool, problems, tests, model, recipe, by, rounds, burst, pick, probe, samples, seed, settings or ())
+    with locked(out, "loop"):
+        found = run_loop(Loop(*asked), print)
+    write_json(out / "loop.json", found)
+    averages, tokens = found["averages"], found["tokens"]
+    print(f"base {averages['base']:.1f} %")
+    print(f"loop {averages['loop']:.1f} % after {tokens['loop']:,} tokens, probes among them")
+    print(f"fixed {averages['fixed']:.1f} % after {tokens['fixed']:,} tokens ({found['fixed_step']} steps)")
+    low, high = found["interval"]
+    print(
+        f"loop - fixed: {found['loop_minus_fixed']:+.1f} points ({low:+.1f} to {high:+.1f}), p {found['p_value']:.3f}"
+    )

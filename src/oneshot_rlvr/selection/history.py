@@ -119,11 +119,12 @@ def _visits(steps: Iterable[tuple[int, Iterable[Row]]]) -> History:
         for row in rows:
             found.setdefault(row["problem_id"], []).append(row)
         for problem, rollouts in found.items():
-            history.setdefault(problem, []).append(_visit(step, rollouts))
+            history.setdefault(problem, []).append(visit_of(step, rollouts))
     return history
 
 
-def _visit(step: int, rollouts: Sequence[Row]) -> Visit:
+def visit_of(step: int, rollouts: Sequence[Row]) -> Visit:
+    """What a problem's graded rollouts (`text`, `outcome`, `extracted`, and `tokens` where known) were like."""
     given = [row["extracted"] for row in rollouts]
     counts = Counter(None if answer is None else canonical(answer) for answer in given)
     shares = [count / counts.total() for count in counts.values()]
