@@ -27,6 +27,7 @@ from oneshot_rlvr.selection import Candidates, History, rank
 from oneshot_rlvr.selection.history import visit_of
 
 Row = dict[str, Any]
+_Answers = dict[str, list[Row]]
 SPARE = 1.25  # steps of the fixed choice, of those expected to take as many tokens: its nearest checkpoint counts
 SAVE_EVERY = 5
 
@@ -90,9 +91,6 @@ class Loop:
         """Each test problem's share of correct responses."""
         rows = self.asked(weights, self.suites, Sampling(self.samples, greedy=False, seed=self.seed))
         return {suite: rates_of(found) for suite, found in rows.items()}
-
-
-_Answers = dict[str, list[Row]]
 
 
 def weights_of(run: Run, step: int) -> ModelSection:

@@ -141,9 +141,10 @@ def loop(
 
     problems = find_problems(pool)[:among]
     tests = named_suites(suites.split(","), limit)
-    asked = (out, pool, problems, tests, model, recipe, by, rounds, burst, pick, probe, samples, seed, settings or ())
+    sizes = {"rounds": rounds, "burst": burst, "pick": pick, "probe": probe, "samples": samples, "seed": seed}
+    asked = Loop(out, pool, problems, tests, model, recipe, by, settings=settings or (), **sizes)
     with locked(out, "loop"):
-        found = run_loop(Loop(*asked), print)
+        found = run_loop(asked, print)
     write_json(out / "loop.json", found)
     averages, tokens = found["averages"], found["tokens"]
     print(f"base {averages['base']:.1f} %")
