@@ -288,9 +288,10 @@ def test_pretraining_gives_a_model_with_a_card(tmp_path, monkeypatch):
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "new").config.model_type == "qwen2"
 
 
-def test_a_reader_that_has_seen_enough_is_no_mistake():
+@pytest.mark.parametrize("options", [[], ["--json"]])  # a table of rich's, and plain lines
+def test_a_reader_that_has_seen_enough_is_no_mistake(options):
     process = subprocess.Popen(
-        [sys.executable, "-m", "oneshot_rlvr", "config"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", "oneshot_rlvr", "recipes", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert process.stdout and process.stderr
     process.stdout.close()

@@ -15,6 +15,7 @@ from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.evaluation import Sampling, get_protocol
 from oneshot_rlvr.evaluation.target import Options, evaluate_target
 from oneshot_rlvr.policy import load_policy
+from oneshot_rlvr.problems import find_problems, to_jsonl
 from oneshot_rlvr.rollout import LockstepSampler, Prompt, SamplingParams
 from oneshot_rlvr.rollout.vllm_sampler import VllmSampler
 from oneshot_rlvr.runs import Run
@@ -117,7 +118,9 @@ def test_rollouts_are_the_samplers_and_requests_have_their_own_seeds(fake_vllm):
 
 def test_a_run_that_vllm_sampled_is_evaluated_by_vllm(fake_vllm, tmp_path):
     """One engine for the validations, one for all checkpoints; the lockstep sampler used to evaluate."""
-    settings = [*SETTINGS, "run.validation=organism:validation", "run.validate_every=3", "run.validation_samples=1"]
+    (tmp_path / "few.jsonl").write_text(to_jsonl(find_problems("organism:validation")[:8]))
+    few = f"run.validation={tmp_path / 'few.jsonl'}"
+    settings = [*SETTINGS, few, "run.validate_every=3", "run.validation_samples=1"]
     config, sources = resolve("grpo", "tiny", [*settings, "data.only=[pool-000]", "batch.groups_per_step=2"])
     run = Run(tmp_path / "run")
     start(run, config, sources, chosen_problems(config))

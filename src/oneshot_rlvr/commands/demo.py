@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from oneshot_rlvr.commands.terminal import Quiet, Settings
+from oneshot_rlvr.commands.terminal import Quiet, Settings, show
 
 
 def demo(
@@ -35,5 +34,5 @@ def demo(
         low, high = row["interval"]
         step = str(row.get("best_step", 0))
         table.add_row(label, step, f"{row['average']:.1f}", f"{low:.1f} to {high:.1f}", f"{row['greedy']:.1f}")
-    Console().print(table)
+    show(table)
     print(f"{sum(summary['seconds'].values()):.0f} s. Report: {out / 'report.html'}")

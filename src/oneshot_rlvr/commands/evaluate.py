@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from oneshot_rlvr.commands.terminal import Mode, Quiet, default_group, ended_well, plain
+from oneshot_rlvr.commands.terminal import Mode, Quiet, default_group, ended_well, plain, show
 from oneshot_rlvr.errors import OneshotError
 
 if TYPE_CHECKING:
@@ -145,14 +144,14 @@ def _show(scores: Scores, best: int | None, title: str) -> None:
         table.add_row(
             plain(f"{name} *" if name == chosen else name), f"{average.accuracy:.1f}", interval, *cells, *shape
         )
-    Console().print(table)
+    show(table)
     shown = [name for name in dict.fromkeys((scores.name, chosen or list(labelled)[-1])) if name in labelled]
     table = Table("suite", *(plain(name).plain for name in shown), title="By suite, with 95 % intervals")
     for suite in labelled[shown[0]].suites:
         score = [labelled[name].suites[suite] for name in shown]
         cells = ["{:.1f} ({:.1f} to {:.1f})".format(one.accuracy, *one.interval) for one in score]
         table.add_row(plain(title_of(suite)), *cells)
-    Console().print(table)
+    show(table)
     if chosen:
         print(f"* chosen on the validation problems: {chosen}")
     elif len(labelled) > 1:
@@ -218,7 +217,7 @@ def compare(
         shown = f"{p_value:.4f}" if p_value >= 0.0001 else "< 0.0001"
         cells = (f"{row['a']:.1f}", f"{row['b']:.1f}", f"{row['difference']:+.1f}", interval, shown)
         table.add_row(plain(title_of(suite)), str(row["n"]), *cells)
-    Console().print(table)
+    show(table)
     for note in found["notes"]:
         print(plain(f"Note: {note}").plain)
     print(plain(f"a is {found['a']['name']}, b is {found['b']['name']}.").plain)

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from oneshot_rlvr.commands.terminal import Settings
+from oneshot_rlvr.commands.terminal import Settings, show
 
 
 def plan(
@@ -44,7 +43,7 @@ def plan(
             f"{planned['seconds'][name]:.3g} s",
             *([f"{did[name]:.3g} s"] if did else []),
         )
-    Console().print(table)
+    show(table)
     fits = "fits" if planned["fits"] else "DOES NOT FIT"
     print(f"{fits} in {planned['memory_of_device_gib']:.0f} GiB; waves a step: {planned['seconds']['waves']}.")
     print(

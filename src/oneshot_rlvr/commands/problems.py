@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from oneshot_rlvr.commands.terminal import default_group, ended_well, plain
+from oneshot_rlvr.commands.terminal import default_group, ended_well, plain, show
 from oneshot_rlvr.errors import OneshotError
 
 problems_app = typer.Typer(
@@ -43,7 +42,7 @@ def _list_sets() -> None:
     for name, benchmark in BENCHMARKS.items():
         if name not in sets:
             table.add_row(name, str(benchmark.rows or ""), f"the hub: {benchmark.repository}")
-    Console().print(table)
+    show(table)
     print("Or a .jsonl, .csv or .parquet file with question and answer. `oneshot problems NAME` shows what is in one.")
     print("Of the hub: owner/name:split, or 'owner/name:split?question=COLUMN&answer=COLUMN'.")
 
@@ -55,9 +54,9 @@ def _without_a_name(context: typer.Context) -> None:
         _list_sets()
 
 
-@problems_app.command()
+@problems_app.command("show")
 @ended_well
-def show(
+def show_problems(
     source: Annotated[str, typer.Argument(help="A problem file or named set.")],
     limit: Annotated[int, typer.Option(min=1)] = 20,
 ) -> None:
@@ -70,7 +69,7 @@ def show(
     table = Table("id", "question", "answer")
     for problem in found[:limit]:
         table.add_row(*(plain(text) for text in (problem.id, problem.question, problem.answer)))
-    Console().print(table)
+    show(table)
     for line in summary(audit_golds(found), len(found)):
         print(plain(f"Note: {line}"))
 
@@ -164,4 +163,4 @@ def find_leaks(
         counts = [str(sum(leak.kind == kind for leak in own)) for kind in ("exact", "near")]
         shown = ", ".join(f"{leak.test_id} ({leak.train_id}, {leak.overlap:.0%})" for leak in own[:3])
         table.add_row(plain(name), str(len(problems)), *counts, plain(shown))
-    Console().print(table)
+    show(table)

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from oneshot_rlvr.commands.terminal import plain
+from oneshot_rlvr.commands.terminal import plain, show
 from oneshot_rlvr.config import Registry
 
 
@@ -34,7 +33,7 @@ def recipes(
     table.add_column("")
     for recipe in names("recipes"):
         table.add_row(recipe, plain(about(recipe)))
-    Console().print(table)
+    show(table)
 
 
 def described(name: str) -> dict[str, Any]:
@@ -86,7 +85,7 @@ def models() -> None:
     for name in names("profiles"):
         where = "in the package" if name in MODEL_FOLDERS else "Hugging Face hub"
         table.add_row(name, plain(about(name, "profiles")), where)
-    Console().print(table)
+    show(table)
     print("Or a folder, or owner/name on the hub: `oneshot config --model FOLDER` shows what it is run with.")
 
 
@@ -97,4 +96,4 @@ def _print_registry(registry: Registry) -> None:
     table.add_column("")
     for row in registry.table():
         table.add_row(*(plain(cell) for cell in row))
-    Console().print(table)
+    show(table)

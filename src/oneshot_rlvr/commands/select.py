@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
-from oneshot_rlvr.commands.terminal import default_group, ended_well, plain
+from oneshot_rlvr.commands.terminal import default_group, ended_well, plain, show
 from oneshot_rlvr.errors import OneshotError
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def rank_problems(
     if as_json:
         print(json.dumps([row.to_json() for row in ranking[:top]], indent=1))
     else:
-        Console().print(_table(ranking[:top], f"{len(ranking)} problems by {by}"))
+        show(_table(ranking[:top], f"{len(ranking)} problems by {by}"))
         for line in _notes(ranking, top):
             print(line)
     if out is not None and out.suffix == ".json":
@@ -99,7 +98,7 @@ def compare(
         correlation = "-" if row["spearman"] is None else f"{row['spearman']:.2f}"
         which = ", ".join(row["shared"])
         table.add_row(plain(f"{row['a']}, {row['b']}"), correlation, str(len(row["shared"])), plain(which))
-    Console().print(table)
+    show(table)
 
 
 def _table(ranking: Sequence[Ranked], title: str) -> Table:

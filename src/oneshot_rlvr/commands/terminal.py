@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console, RenderableType
 from rich.text import Text
 from typer.core import TyperGroup
 
@@ -20,6 +21,18 @@ Settings = Annotated[
 ]
 Mode = Annotated[str, typer.Option(help=f"Grading rules: {', '.join(MODES)}.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Plain lines instead of progress bars.")]
+
+
+class _Screen(Console):
+    """Rich's console ends the command with 1 where a reader has seen enough; `ended_well` knows better."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+def show(what: RenderableType) -> None:
+    """Print a table."""
+    _Screen().print(what)
 
 
 def default_group(name: str) -> type[TyperGroup]:

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.problems import Problem
 from oneshot_rlvr.selection.history import History, Visit
+
+
+@lru_cache(maxsize=2**14)
+def _share(accuracy: float) -> Fraction:
+    return Fraction(accuracy).limit_denominator(4096)
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ class Candidates:
         Raises:
             OneshotError: there is no history.
         """
-        return [[Fraction(visit.accuracy).limit_denominator(4096) for visit in seen] for seen in self.history()]
+        return [[_share(visit.accuracy) for visit in seen] for seen in self.history()]
 
     def history(self) -> tuple[tuple[Visit, ...], ...]:
         """Each problem's visits. Raises as `curves` does."""
