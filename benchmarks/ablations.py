@@ -16,7 +16,6 @@ HERE = Path(__file__).parents[1]
 RESULTS, PAGE = HERE / "results" / "ablations", HERE / "docs" / "ablations.md"
 BEGIN, END = "<!-- tables: made by benchmarks/ablations.py -->", "<!-- end of tables -->"
 TITLES = {
-    "all": "Everything, one seed",
     "table5": "Table 5: the loss's terms, and labels",
     "rewards": "Rewards and controls",
     "shots": "How many examples",

@@ -82,7 +82,7 @@ def test_it_is_regraded_compared_reported_and_selected_from(run, tmp_path):
     assert oneshot("report", run.path)[0] == 0
     assert "step_00000" in (run.path / "findings.md").read_text()
     assert oneshot("select", run.path, "--out", tmp_path / "ranking.json")[0] == 0
-    assert {row["problem_id"] for row in json.loads((tmp_path / "ranking.json").read_text())} == {
+    assert {row["id"] for row in json.loads((tmp_path / "ranking.json").read_text())} == {
         "pool-000",
         "pool-001",
     }

@@ -34,19 +34,10 @@ def ids(of: Candidates, by: str) -> list[str]:
     return [row.id for row in rank(of, by)]
 
 
-@pytest.fixture(scope="module")
-def released(request):
-    path = request.getfixturevalue("shared") / "dsr_sub" / "acc_step_500.json"
+@pytest.fixture
+def released(shared_data):
+    path = shared_data / "dsr_sub" / "acc_step_500.json"
     return path, Candidates.of(None, read_history(path))
-
-
-@pytest.fixture(scope="module")
-def shared():
-    from conftest import SHARED
-
-    if not SHARED.is_dir():
-        pytest.skip(f"real data is not at {SHARED}")
-    return SHARED
 
 
 def test_ranking_by_hand_is_stable():
