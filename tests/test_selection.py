@@ -20,7 +20,7 @@ from oneshot_rlvr.problems.verl import write_parquet
 from oneshot_rlvr.runs import Run
 from oneshot_rlvr.selection import SELECTORS, Candidates, Visit, agreement, rank, read_history, spearman, ties
 from oneshot_rlvr.selection.selectors import order
-from oneshot_rlvr.selection.study import correlated, predictions, reliability, spread
+from oneshot_rlvr.selection.study import agreement_of_seeds, ceiling, correlated, predictions, spread
 
 FIRST = [124, 267, 531, 931, 212, 25, 568, 131, 649, 724, 875, 925, 682, 100, 291, 50, 870]
 LATER = {605: 60, 606: 906, 1201: 847, 1207: 174, 1208: 770, 1209: 789}
@@ -179,6 +179,24 @@ def test_a_pool_and_a_history_that_do_not_fit(tmp_path):
     assert "not a parquet file" in refused("select", tmp_path / "cut.parquet", "--by", "length")
 
 
+def test_keys_are_all_ids_or_all_places():
+    pool = [Problem(str(i), f"q{i}", "1", "t") for i in (1, 2, 3)]
+    by_place = Candidates.of(pool, {"0": [Visit(0)], "1": [Visit(1)]})
+    assert (by_place.ids, by_place.indices) == (("1", "2"), (0, 1))
+    by_id = Candidates.of(pool, {"3": [Visit(0)], "1": [Visit(1)]})
+    assert (by_id.ids, by_id.indices) == (("3", "1"), (2, 0))
+    for strange in ("9" * 5_000, "01", "\u0663", "-1", "4"):
+        with pytest.raises(OneshotError, match="the pool has no problem"):
+            Candidates.of(pool, {strange: [Visit(0)]})
+        assert Candidates.of(None, {strange: [Visit(0)]}).ids == (strange,)
+
+
+def test_a_named_set_is_not_a_folder_of_its_name(tmp_path, monkeypatch):
+    (tmp_path / "organism").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert oneshot("select", "organism", "--by", "length", "--top", 1)[0] == 0
+
+
 def test_the_released_files_are_written_again_row_for_row(shared_data, tmp_path):
     folder, out = shared_data / "dsr_sub", tmp_path / "o.parquet"
     pool, history = folder / "dsr_sub.parquet", folder / "acc_step_500.json"
@@ -206,6 +224,7 @@ def test_a_set_is_built_and_trains(tmp_path):
     chance = ["problems", "build", "random-k", "--pool", "organism", "--pick", "8", "--out", out]
     assert oneshot(*chance)[0] == 0
     assert len(load_problems(out)) == 8
+    assert oneshot(*chance[:-4], "--pick", "3", "--out", out)[0] == 0  # rows are shared out in a parquet file alone
     assert "cannot be shared" in refused(*chance[:-2], "--out", tmp_path / "o.parquet", "--repeat", "9")
     assert "cannot pick" in refused(*build, "--pick", "2,2")
     assert "cannot draw '11'" in refused(*build, "--pick", "11")
@@ -237,8 +256,16 @@ def test_predictions_find_what_predicts():
     assert "reads the problems" in found["level"]["why"]
     assert "alike" in found["varied"]["why"]
     assert abs(found["random"]["spearman"]) < 1
-    assert reliability([[1, 2], [2, 3], [3, 9]]) == pytest.approx(1)
-    assert reliability([[1], [2]]) is None
+    known = [row["spearman"] for row in found.values() if row["spearman"] is not None]
+    assert [row["spearman"] for row in found.values()][: len(known)] == sorted(known, reverse=True)
+
+
+def test_how_far_a_forecast_can_go():
+    """Two seeds that agree by one half: three of them average to a reliability of 3/4."""
+    assert agreement_of_seeds([[1, 2], [2, 3], [3, 9]]) == pytest.approx(1)
+    assert agreement_of_seeds([[1], [2]]) is None
+    assert ceiling(0.5, 3) == pytest.approx(math.sqrt(0.75))
+    assert ceiling(None, 1) is None
 
 
 def test_an_interval_of_nothing_holds_zero():
@@ -251,9 +278,12 @@ def test_an_interval_of_nothing_holds_zero():
 
 
 def test_a_study_on_the_smallest_model_goes_on_where_it_stopped(tmp_path):
-    history = {f"pool-{i:03}": [0, i / 10] for i in range(10)}
-    (tmp_path / "h.json").write_text(json.dumps(history))
-    command = ["select", "study", "organism", "--history", tmp_path / "h.json", "--problems", 2, "--seeds", 1]
+    """A problem's id may be any text; it names no folder."""
+    strange = ["../../up", "it's / a \\ b"]
+    rows = [{"id": one, "question": f"What is {n} + 4 + 5?", "answer": str(n + 9)} for n, one in enumerate(strange)]
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "h.json").write_text(json.dumps({one: [0, n / 2] for n, one in enumerate(strange)}))
+    command = ["select", "study", tmp_path / "p.jsonl", "--history", tmp_path / "h.json", "--problems", 2, "--seeds", 1]
     quick = [
         "--model",
         "tiny",
@@ -273,10 +303,12 @@ def test_a_study_on_the_smallest_model_goes_on_where_it_stopped(tmp_path):
     assert code == 0
     found = json.loads((tmp_path / "s" / "selection.json").read_text())
     assert (found["problems"], found["seeds"]) == (2, 1)
-    assert [row["id"] for row in found["gains"]] == ["pool-009", "pool-000"]
+    assert [row["id"] for row in found["gains"]] == strange[::-1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["h.json", "p.jsonl", "s"]
+    assert len(list((tmp_path / "s" / "runs").iterdir())) == 2
     assert found["selectors"].keys() == SELECTORS.keys()
     assert "| std |" in said
-    assert "pool-009" in (tmp_path / "s" / "gains.html").read_text()
+    assert "up" in (tmp_path / "s" / "gains.html").read_text()
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "s" / "cells").iterdir()}
     assert oneshot(*asked)[0] == 0
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "s" / "cells").iterdir()} == before

@@ -35,11 +35,11 @@ def ablate(
 ) -> None:
     """Train and evaluate a table of recipes; beside each stands what the paper says. Go on with the same command."""
     from oneshot_rlvr.commands.ablation import Asked, cells_of, run_cells
+    from oneshot_rlvr.commands.ablation_table import average_of
     from oneshot_rlvr.commands.progress import Reporter
     from oneshot_rlvr.config.known import MODEL_FOLDERS
     from oneshot_rlvr.config.suites import rows_of
     from oneshot_rlvr.files import locked
-    from oneshot_rlvr.grading.features import mean
 
     folder = out or Path("runs") / f"ablate-{suite}"
     asked = Asked(
@@ -60,7 +60,7 @@ def ablate(
         print(f"Left out: {row}: {reason}")
 
     def heard(cell: Cell, done: int, total: int) -> None:
-        average = 100 * mean([mean(rates) for rates in cell.result()["rates"].values()])
+        average = average_of([cell.result()["rates"]])
         task.update(done, f"{cell.row.name} seed {cell.seed}: {average:.1f} %", total)
 
     with locked(folder, "comparison"), Reporter(quiet).task(f"Comparing {suite}", len(cells)) as task:

@@ -36,19 +36,19 @@ def _row(name: str, cells: Sequence[Cell]) -> dict[str, Any]:
     rates = [one["rates"] for one in found]
     says = _says(cells[0])
     row: dict[str, Any] = {
-        "average": _average(rates),
+        "average": average_of(rates),
         "interval": _interval(rates),
         "paper": None if says is None else says.figure,
         "seeds": len(cells),
         "paper_row": None if says is None else str(says),
-        "by_seed": [_average([one]) for one in rates],
+        "by_seed": [average_of([one]) for one in rates],
         "suites": {suite: round(100 * mean([mean(one[suite]) for one in rates]), 1) for suite in rates[0]},
     }
     if cells[0].row.trains:
         row |= {
-            "gain": round(_average(rates) - _average(bases), 2),
+            "gain": round(average_of(rates) - average_of(bases), 2),
             "gain_interval": _interval(rates, bases),
-            "last": _average([one["last"] for one in found]),
+            "last": average_of([one["last"] for one in found]),
             "steps": [one["step"] for one in found],
             "last_steps": [one["last_step"] for one in found],
             "stopped": sum(one["stopped"] for one in found),
@@ -67,7 +67,8 @@ def _says(cell: Cell) -> PaperRow | None:
     return paper().get(f"{cell.row.recipe}@{model}") or (paper().get(cell.row.name) if stands_in else None)
 
 
-def _average(rates: Sequence[Rates]) -> float:
+def average_of(rates: Sequence[Rates]) -> float:
+    """The mean over runs and suites of the problems' mean rates, in percent."""
     return round(100 * mean([mean(values) for one in rates for values in one.values()]), 2)
 
 

@@ -23,7 +23,7 @@ from oneshot_rlvr.commands.push import push
 from oneshot_rlvr.commands.recipes import methods, models, recipes, rewards
 from oneshot_rlvr.commands.report import report
 from oneshot_rlvr.commands.select import select_app
-from oneshot_rlvr.commands.study import study  # noqa: F401  adds itself to `select`
+from oneshot_rlvr.commands.study import loop, study
 from oneshot_rlvr.commands.terminal import ended_well
 from oneshot_rlvr.commands.train import train
 
@@ -36,6 +36,8 @@ app = typer.Typer(
 for function in (demo, train, ablate, report, grade, plan, push, pretrain):
     app.command()(ended_well(function))
 app.add_typer(eval_app, name="eval")
+for function in (study, loop):
+    select_app.command()(ended_well(function))
 app.add_typer(select_app, name="select")
 app.add_typer(problems_app, name="problems", rich_help_panel="What there is")
 for function in (recipes, models, rewards, methods, config):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.files import write_atomically
-from oneshot_rlvr.problems import Problem, find_problems, to_jsonl
+from oneshot_rlvr.problems import Problem, find_problems, named_sets, to_jsonl
 from oneshot_rlvr.problems.verl import write_parquet
 from oneshot_rlvr.runs import Run
 from oneshot_rlvr.selection import Candidates, Ranked, read_history
@@ -19,13 +19,18 @@ def candidates_of(pool: str | None, history: str | Path | None) -> Candidates:
     Raises:
         OneshotError: neither can be read, or they do not fit each other.
     """
-    if pool is not None and history is None and (Path(pool).is_dir() or Path(pool).suffix == ".json"):
+    if pool is not None and history is None and _is_history(pool):
         pool, history = None, pool
     problems = None if pool is None else find_problems(pool, unlabelled=True)
-    if problems is None and history is not None and Path(history).is_dir() and Run(Path(history)).started:
-        problems = Run(Path(history)).problems
+    if problems is None and history is not None and (run := Run(Path(history))).started:
+        problems = run.problems
     seen = None if history is None else read_history(history)
     return Candidates.of(problems, seen, history or "")
+
+
+def _is_history(pool: str) -> bool:
+    """Whether what stands where a pool does is a run, dumps, or a JSON history; a known name is a pool."""
+    return pool not in named_sets() and (Path(pool).is_dir() or Path(pool).suffix == ".json")
 
 
 def write_chosen(path: Path, candidates: Candidates, indices: Sequence[int], repeat: int = 1) -> list[Problem]:
@@ -37,7 +42,7 @@ def write_chosen(path: Path, candidates: Candidates, indices: Sequence[int], rep
     known = dict(zip(candidates.indices, candidates.texts(), strict=True))
     chosen = [known[index] for index in indices]
     if path.suffix not in (".parquet", ".jsonl"):
-        raise OneshotError("not a kind of file that is written", where=path, fix="End it in .parquet, .jsonl or .json.")
+        raise OneshotError("not a kind of file that is written", where=path, fix="End it in .parquet or .jsonl.")
     empty = [problem.id for problem in chosen if not problem.answer.strip()]
     if empty:
         raise OneshotError(f"{empty[0]!r} has no answer to train on", where=path, fix="Choose fewer, or others.")

@@ -6,19 +6,21 @@ anew: that is how it differs from a run that changes its problem.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from oneshot_rlvr.commands import session
 from oneshot_rlvr.commands.ablation import Rates
+from oneshot_rlvr.commands.ablation_table import average_of
 from oneshot_rlvr.config import Config, resolve
 from oneshot_rlvr.config.sections import ModelSection
 from oneshot_rlvr.evaluation import Checkpoint, Evaluator, Sampling, get_protocol
 from oneshot_rlvr.evaluation.scoring import rates_of
 from oneshot_rlvr.evaluation.statistics import paired_difference
-from oneshot_rlvr.grading.features import mean
 from oneshot_rlvr.policy import load_policy
 from oneshot_rlvr.policy.model import as_the_model_asks
 from oneshot_rlvr.problems import Problem, get_template
@@ -53,9 +55,14 @@ class Loop:
 
     def configured(self, chosen: Sequence[str], steps: int, *more: str) -> tuple[Config, dict[str, str]]:
         """A run on the chosen problems from the first weights."""
-        only = [f"data.problems={self.pool}", f"data.only={list(chosen)}"]
+        only = [f"data.problems={self.pool}", f"data.only={json.dumps(list(chosen))}"]
         flags = {"run.seed": self.seed, "run.steps": steps}
         return as_the_model_asks(*resolve(self.recipe, self.model, [*only, *self.settings, *more], flags))
+
+    @cached_property
+    def base(self) -> Config:
+        """What all runs have in common: the first weights, and how they are asked."""
+        return self.configured([], 1)[0]
 
     def train(self, name: str, weights: ModelSection | None, chosen: Sequence[str], steps: int, *more: str) -> Run:
         """A run on the chosen problems, from these weights; gone on with, or not run at all, where it is there."""
@@ -68,11 +75,9 @@ class Loop:
 
     def asked(self, weights: ModelSection, suites: Mapping[str, Sequence[Problem]], sampling: Sampling) -> _Answers:
         """Graded responses by suite; kept, and sampled once."""
-        config = self.configured([], 1)[0]
-        template = get_template(config.model.template)
-        length = config.sampling.max_new_tokens
+        template, length = get_template(self.base.model.template), self.base.sampling.max_new_tokens
         protocol = replace(get_protocol("honest"), sampling=sampling, max_new_tokens=length, base_templates=())
-        evaluator = Evaluator(suites, template, protocol, EvaluationFolder(self.out / "eval"), config)
+        evaluator = Evaluator(suites, template, protocol, EvaluationFolder(self.out / "eval"), self.base)
         checkpoint = Checkpoint("", 0, weights)
         evaluator.sample(checkpoint.content_hash, lambda: load_policy(weights), template)
         with evaluator.grader(template) as grader:
@@ -80,8 +85,9 @@ class Loop:
 
     def ranked(self, weights: ModelSection, place: int) -> tuple[list[str], int]:
         """The problems to train on next, by responses of these weights; and how many tokens those took."""
-        temperature = self.configured([], 1)[0].sampling.temperature
-        sampling = Sampling(self.probe, temperature, greedy=False, seed=self.seed + 1000 * (place + 1))
+        sampling = Sampling(
+            self.probe, self.base.sampling.temperature, greedy=False, seed=self.seed + 1000 * (place + 1)
+        )
         rows = self.asked(weights, {"pool": self.problems}, sampling)["pool"]
         history: History = {row["problem_id"]: [visit_of(place, row["samples"])] for row in rows}
         ranking = rank(Candidates.of(self.problems, history), self.by)
@@ -114,7 +120,7 @@ def run_loop(loop: Loop, heard: Callable[[str], None]) -> dict[str, Any]:
         OneshotError: a selector that cannot rank by responses, or what a run raises.
         Interrupted: stopped by the user; the same call goes on.
     """
-    base = loop.configured([], 1)[0].model
+    base = loop.base.model
     weights, rounds = base, list[Row]()
     for place in range(loop.rounds):
         chosen, probed = loop.ranked(weights, place)
@@ -132,7 +138,7 @@ def run_loop(loop: Loop, heard: Callable[[str], None]) -> dict[str, Any]:
     heard(f"fixed choice: {', '.join(rounds[0]['chosen'])}")
     scores = {"base": loop.rates(base), "loop": loop.rates(weights), "fixed": loop.rates(weights_of(fixed, step))}
     difference = paired_difference(list(scores["fixed"].values()), list(scores["loop"].values()))
-    averages = {name: round(100 * mean([mean(v) for v in rates.values()]), 2) for name, rates in scores.items()}
+    averages = {name: average_of([rates]) for name, rates in scores.items()}
     return {
         "rounds": rounds,
         "tokens": {"loop": total, "fixed": spent[step]},

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from oneshot_rlvr.commands.terminal import default_group, ended_well, plain, show
 from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.problems.leaks import SHARE, WORDS, leaks
 
 problems_app = typer.Typer(
     cls=default_group("show"),
@@ -107,14 +108,14 @@ def build(
     else:
         ranking = rank(candidates, rank_by)
         indices = [ranking[place - 1].index for place in ranks]
-    copies, left = divmod(repeat, len(indices))
+    copies, left = divmod(repeat, len(indices)) if out.suffix == ".parquet" else (1, 0)
     if left or not copies:
-        raise OneshotError(
-            f"{repeat} rows cannot be shared by {len(indices)}", where="--repeat", fix="Give a multiple."
-        )
+        what = f"{repeat} rows cannot be shared by {len(indices)}"
+        raise OneshotError(what, where="--repeat", fix="Give a multiple.")
     chosen = write_chosen(out, candidates, indices, copies)
-    rows = len(chosen) * copies if out.suffix == ".parquet" else len(chosen)
-    print(plain(f"{out}: {rows} rows of {len(chosen)} problems ({', '.join(p.id for p in chosen[:16])})"))
+    print(
+        plain(f"{out}: {len(chosen) * copies} rows of {len(chosen)} problems ({', '.join(p.id for p in chosen[:16])})")
+    )
 
 
 def _count(pick: str, most: int) -> int:
@@ -140,16 +141,15 @@ def _ranks(pick: str, most: int) -> list[int]:
 def find_leaks(
     source: Annotated[str, typer.Argument(help="The training set: a problem file or named set.")],
     against: Annotated[list[str], typer.Option(help="A test set, or paper for the paper's six; repeatable.")],
-    words: Annotated[int, typer.Option(min=1, max=100, help="Words and signs of an n-gram.")] = 8,
+    words: Annotated[int, typer.Option(min=1, max=100, help="Words and signs of an n-gram.")] = WORDS,
     share: Annotated[
         float, typer.Option(min=0.01, max=1, help="Of a test question's n-grams: from here on it is nearly the same.")
-    ] = 0.5,
+    ] = SHARE,
     as_json: Annotated[bool, typer.Option("--json", help="Print rows as JSON.")] = False,
 ) -> None:
     """Find test problems that a training set has too: equal texts, and those that share most n-grams."""
     from oneshot_rlvr.evaluation.target import named_suites
     from oneshot_rlvr.problems import find_problems
-    from oneshot_rlvr.problems.leaks import leaks
 
     train = find_problems(source, unlabelled=True)
     suites = named_suites(against, None)

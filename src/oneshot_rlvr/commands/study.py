@@ -1,14 +1,15 @@
-"""`oneshot select study`: one-shot runs over a ranking, and which selector predicted their gains."""
+"""`oneshot select study`: one-shot runs over a ranking. `oneshot select loop`: rank between bursts of training."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from oneshot_rlvr.commands.select import PastAccuracy, select_app
-from oneshot_rlvr.commands.terminal import Quiet, Settings, ended_well
+from oneshot_rlvr.commands.select import PastAccuracy
+from oneshot_rlvr.commands.terminal import Quiet, Settings, plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from oneshot_rlvr.selection import Candidates, Ranked
 
 
-@select_app.command()
-@ended_well
 def study(
     pool: Annotated[str, typer.Argument(help="A problem file or named set.")] = "organism",
     history: PastAccuracy = None,
@@ -51,7 +50,10 @@ def study(
         )
     candidates = candidates_of(pool, history)
     chosen = spread(rank(candidates), problems)
-    rows = [Row(row.id, recipe, settings={"data.problems": pool, "data.only": [row.id]}) for row in chosen]
+    rows = [  # an id may be any text, and a row's name is a folder's
+        Row(f"pi_{row.rank}", recipe, settings={"data.problems": pool, "data.only": json.dumps([row.id])})
+        for row in chosen
+    ]
     named = tuple(suites.split(",")) if suites else ()
     asked = Asked(out, model, seeds, steps, settings or (), "honest", named, limit, samples, workers)
     cells, reasons = cells_of(rows, asked)
@@ -60,7 +62,7 @@ def study(
         print(f"Left out: {row}: {reason}")
     with locked(out, "study"), Reporter(quiet).task("One-shot runs", len(cells)) as task:
         failed = run_cells(cells, lambda cell, done, total: task.update(done, f"{cell.row.name} {cell.seed}", total))
-        print(_written(out, cells, candidates, chosen), end="")
+        print(plain(_written(out, cells, candidates, chosen)), end="")
     if failed:
         name, reason = next(iter(failed.items()))
         raise OneshotError(f"{len(failed)} runs failed: {name}: {reason}", where=out, fix="Run the command again.")
@@ -72,21 +74,23 @@ def _written(out: Path, cells: Sequence[Cell], candidates: Candidates, chosen: S
     from oneshot_rlvr.files import write_json
     from oneshot_rlvr.reporting.curves import write_gains
     from oneshot_rlvr.runs.environment import environment
-    from oneshot_rlvr.selection.study import predictions, reliability
+    from oneshot_rlvr.selection.study import agreement_of_seeds, ceiling, predictions
 
     table = table_of(cells)
     rows: list[dict[str, Any]] = []
     for row in chosen:
-        if row.id in table:
-            found = table[row.id]
+        if found := table.get(f"pi_{row.rank}"):
             kept = {key: found[key] for key in ("gain", "gain_interval", "last", "average", "by_seed", "seeds")}
             rows.append({**row.to_json(), **kept})
     if len(rows) < 2:
         return "Fewer than two problems have a result.\n"
+    seeds = min(row["seeds"] for row in rows)
+    agreement = agreement_of_seeds([row["by_seed"][:seeds] for row in rows])
     found = {
         "problems": len(rows),
-        "seeds": min(row["seeds"] for row in rows),
-        "reliability": reliability([row["by_seed"][: min(r["seeds"] for r in rows)] for row in rows]),
+        "seeds": seeds,
+        "agreement_of_seeds": agreement,
+        "ceiling": ceiling(agreement, seeds),
         "selectors": predictions(candidates, {row["index"]: row["gain"] for row in rows}),
         "gains": rows,
     }
@@ -105,8 +109,11 @@ def _markdown(found: dict[str, Any]) -> str:
             lines.append(f"| {name} | {row['spearman']:.2f} | {row['interval'][0]:.2f} to {row['interval'][1]:.2f} |")
     gains = sorted(found["gains"], key=lambda row: -row["gain"])
     lines.append("")
-    if found["reliability"] is not None:
-        lines.append(f"Gains from two seeds correlate {found['reliability']:.2f}: no forecast can promise more.")
+    if found["ceiling"] is not None:
+        lines.append(
+            f"Gains of two seeds correlate {found['agreement_of_seeds']:.2f};",
+        )
+        lines.append(f"with their average a forecast can reach about {found['ceiling']:.2f}.")
     lines += [
         f"{what}: {row['id']} (pi_{row['rank']}) {row['gain']:+.1f} points"
         for what, row in (("Most", gains[0]), ("Median", gains[len(gains) // 2]), ("Least", gains[-1]))
@@ -114,8 +121,6 @@ def _markdown(found: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-@select_app.command()
-@ended_well
 def loop(
     pool: Annotated[str, typer.Argument(help="A problem file or named set.")] = "organism",
     by: Annotated[str, typer.Option(help="A selector that can rank by one round's responses.")] = "disagreement",
@@ -144,7 +149,7 @@ def loop(
     sizes = {"rounds": rounds, "burst": burst, "pick": pick, "probe": probe, "samples": samples, "seed": seed}
     asked = Loop(out, pool, problems, tests, model, recipe, by, settings=settings or (), **sizes)
     with locked(out, "loop"):
-        found = run_loop(asked, print)
+        found = run_loop(asked, lambda line: print(plain(line)))
     write_json(out / "loop.json", found)
     averages, tokens = found["averages"], found["tokens"]
     print(f"base {averages['base']:.1f} %")

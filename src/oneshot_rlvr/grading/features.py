@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
+import numpy as np
+
+from oneshot_rlvr.grading.normalise import canonical
 from oneshot_rlvr.problems.answers import LONGEST_LOOK, last_boxed
 
 REFLECTION_WORDS = ("rethink", "recheck", "recalculate")  # the paper's
@@ -48,6 +52,17 @@ def ends_in_its_answer(text: str, answer: str | None) -> bool:
         return False
     found = _NUMBER.findall(text[: text.rfind(answer)][-LONGEST_LOOK:])
     return bool(found) and found[-1].strip(",").replace(",", "") == answer.strip().replace(",", "")
+
+
+def answer_counts(answers: Iterable[str | None]) -> Counter[str | None]:
+    """How often each was given: answers are one where their normal forms are, and no answer is one like another."""
+    return Counter(None if answer is None else canonical(answer) for answer in answers)
+
+
+def entropy_of(counts: Counter[str | None]) -> float:
+    """Entropy of what was counted, in nats."""
+    shares = np.array(list(counts.values())) / counts.total()
+    return float(-(shares * np.log(shares)).sum())
 
 
 def mean(values: Sequence[float | bool]) -> float:

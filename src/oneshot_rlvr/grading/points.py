@@ -111,7 +111,7 @@ def value(expression: Any, point: Point | None = None, most: int = 4 * WORKING) 
 
 def _part(part: Any) -> Any:
     """One part of an evaluated number; one without a significant digit is what exact cancellation leaves: zero."""
-    lost = isinstance(part, sympy.Float) and part._prec < _SIGNIFICANT  # pyrefly: ignore
+    lost = isinstance(part, sympy.Float) and part._prec < _SIGNIFICANT  # pyrefly: ignore[unsupported-operation]
     return mpmath.mpf(0) if lost else mpmath.mpf(str(part))
 
 

@@ -35,9 +35,9 @@ def load_problems(path: str | Path, skip_bad_rows: bool = False, unlabelled: boo
     """All problems of a file, in its order; with `skip_bad_rows`, without the rows that lack a question or an answer.
 
     A parquet file in verl's schema may repeat one row (the released `pi1_r128.parquet` holds one row 128 times); exact
-    repeats become one problem with `extra["copies"]`, since a step's number of groups is the configuration's. With
-    `unlabelled`, an empty answer is no fault: such a problem can be ranked, not trained on. A
-    row of verl's schema without a gold, as the released `dsr_sub.parquet` has one, is left out, and named in the log.
+    repeats become one problem with `extra["copies"]`, since a step's number of groups is the configuration's. A row of
+    verl's schema without a gold, as the released `dsr_sub.parquet` has one, is left out, and named in the log. With
+    `unlabelled`, an empty answer is no fault: such a problem can be ranked, not trained on.
 
     Raises:
         OneshotError: missing, unreadable or empty file, a row without question or answer, or a duplicate id.
@@ -69,9 +69,13 @@ def from_rows(
     for number, row in numbered:
         try:
             here = f"{where}, row {number}"
-            problem = _checked(_problem(row, here, stem, number), here, unlabelled)
+            problem = _problem(row, here, stem, number)
+            if not (unlabelled or problem.answer.strip()) and _is_verl(row):
+                left_out.append(number)
+                continue
+            _check(problem, here, unlabelled)
         except OneshotError:
-            if skip_bad_rows or (_is_verl(row) and not _text(row["reward_model"].get("ground_truth")).strip()):
+            if skip_bad_rows:
                 left_out.append(number)
                 continue
             raise
@@ -229,11 +233,10 @@ def _plain_problem(row: Row, where: str, stem: str, number: int) -> Problem:
     )
 
 
-def _checked(problem: Problem, where: str, unlabelled: bool) -> Problem:
+def _check(problem: Problem, where: str, unlabelled: bool) -> None:
     for field in ("id", "question") if unlabelled else ("id", "question", "answer"):
         if not getattr(problem, field).strip():
             raise OneshotError(f"the {field} is empty", where=where, fix=SKIP)
-    return problem
 
 
 def _as_json(values: Row) -> Row:

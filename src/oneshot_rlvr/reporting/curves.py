@@ -9,7 +9,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from oneshot_rlvr.files import write_atomically
-from oneshot_rlvr.reporting.figures import as_text
+from oneshot_rlvr.reporting.figures import as_text, mean_by_visit
 
 Curve = Sequence[float]
 
@@ -20,11 +20,8 @@ def write_curves(path: Path, title: str, chosen: Sequence[tuple[str, Curve]], po
     Raises:
         OneshotError: the file cannot be written.
     """
-    visits = max(len(curve) for curve in pool)
-    at = [[curve[visit] for curve in pool if visit < len(curve)] for visit in range(visits)]
-    figure = go.Figure()
-    mean = [100 * sum(values) / len(values) for values in at]
-    figure.add_scatter(x=list(range(1, visits + 1)), y=mean, name="all, mean", line={"color": "#9aa0a8", "width": 3})
+    figure, mean = go.Figure(), mean_by_visit(pool)
+    figure.add_scatter(x=list(range(1, len(mean) + 1)), y=mean, name="all, mean", line={"color": "#9aa0a8", "width": 3})
     for name, curve in chosen:
         figure.add_scatter(x=list(range(1, len(curve) + 1)), y=[100 * value for value in curve], name=as_text(name))
     axes = {"xaxis_title": "Visit (epoch)", "yaxis_title": "Training accuracy (%)", "template": "plotly_white"}

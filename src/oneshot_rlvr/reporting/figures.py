@@ -6,6 +6,7 @@ import html
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from oneshot_rlvr.grading.features import mean
 from oneshot_rlvr.problems.benchmarks import title_of
 from oneshot_rlvr.reporting.collect import Curve, Group, RunData
 from oneshot_rlvr.reporting.tables import kind_of
@@ -187,12 +188,17 @@ def small_multiples(groups: Sequence[Group], trained: bool) -> list[tuple[str, F
     return figures
 
 
+def mean_by_visit(curves: Sequence[Sequence[float]]) -> list[float]:
+    """The mean of the curves at each visit, of those that have it, in percent."""
+    visits = max(len(curve) for curve in curves)
+    return [100 * mean([curve[i] for curve in curves if i < len(curve)]) for i in range(visits)]
+
+
 def selection_figure(ranking: Sequence[dict[str, Any]], history: dict[str, list[float]], chosen: str) -> Figure:
     """The chosen problem's accuracy at each visit, beside the pool's mean."""
-    visits = max(len(values) for values in history.values())
-    pool = [[values[i] for values in history.values() if i < len(values)] for i in range(visits)]
+    pool = mean_by_visit(list(history.values()))
     traces = [
-        _line(range(1, visits + 1), [100 * sum(v) / len(v) for v in pool], "pool, mean", "base", line={"width": 2}),
+        _line(range(1, len(pool) + 1), pool, "pool, mean", "base", line={"width": 2}),
         _line(
             range(1, len(history[chosen]) + 1),
             [100 * v for v in history[chosen]],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -11,6 +12,8 @@ from pathlib import Path
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.problems import Problem
 from oneshot_rlvr.selection.history import History, Visit
+
+_INDEX = re.compile(r"0|[1-9][0-9]{0,8}")  # a place in the pool
 
 
 @lru_cache(maxsize=2**14)
@@ -29,7 +32,7 @@ class Candidates:
 
     @classmethod
     def of(cls, pool: Sequence[Problem] | None, history: History | None, where: str | Path = "") -> Candidates:
-        """Join a pool and a history, whose keys are the pool's ids or, as the released one's, its indices.
+        """Join a pool and a history, whose keys are all the pool's ids or, as the released one's, all its indices.
 
         Raises:
             OneshotError: neither is given, or the history has a problem that the pool lacks; `where` names it.
@@ -39,12 +42,14 @@ class Candidates:
                 raise OneshotError("nothing to select from", where="oneshot select", fix="Give a pool, or --history.")
             return cls(tuple(p.id for p in pool), tuple(range(len(pool))), None, tuple(pool))
         visits = tuple(tuple(seen) for seen in history.values())
+        numbers = [int(key) if _INDEX.fullmatch(key) else -1 for key in history]
         if pool is None:
-            numbered = all(key.isdecimal() for key in history)
-            indices = [int(key) for key in history] if numbered else range(len(history))
+            indices = range(len(history)) if -1 in numbers else numbers
             return cls(tuple(history), tuple(indices), visits)
         places = {problem.id: place for place, problem in enumerate(pool)}
-        found = [places.get(key, int(key) if key.isdecimal() and int(key) < len(pool) else -1) for key in history]
+        found = [places.get(key, -1) for key in history]
+        if -1 in found and all(0 <= number < len(pool) for number in numbers):
+            found = numbers
         if -1 in found:
             key = list(history)[found.index(-1)]
             raise OneshotError(

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections import Counter
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,7 @@ from typing import Any
 
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.files import read_json, read_jsonl
-from oneshot_rlvr.grading.features import ends_in_its_answer, mean
-from oneshot_rlvr.grading.normalise import canonical
+from oneshot_rlvr.grading.features import answer_counts, ends_in_its_answer, entropy_of, mean
 from oneshot_rlvr.problems.answers import last_boxed
 from oneshot_rlvr.runs import Run
 
@@ -71,7 +69,7 @@ def read_history(path: str | Path) -> History:
     """
     path = Path(path)
     if path.is_dir():
-        dumps = [found for found in path.glob("*.jsonl") if found.stem.isdigit()]
+        dumps = [found for found in path.glob("*.jsonl") if re.fullmatch(r"[0-9]{1,9}", found.stem)]
         return _of_verl(sorted(dumps, key=lambda found: int(found.stem))) if dumps else accuracy_history(Run(path))
     fix = 'It should be {"index": [accuracy, ...], ...}, or a run folder.'
     values = read_json(path, fix)
@@ -103,8 +101,8 @@ def _of_verl(paths: Sequence[Path]) -> History:
                 raise OneshotError(
                     "not a rollout of verl's", where=f"{path}, row {number}", fix="It has input, output and score."
                 )
-            answer = last_boxed(output)
-            yield {"problem_id": prompt, "text": output, "extracted": answer, "outcome": score > 0 and "correct"}
+            outcome = "correct" if score > 0 else "wrong"
+            yield {"problem_id": prompt, "text": output, "extracted": last_boxed(output), "outcome": outcome}
 
     history = _visits((int(path.stem), rows(path)) for path in paths)
     if not history:
@@ -125,9 +123,7 @@ def _visits(steps: Iterable[tuple[int, Iterable[Row]]]) -> History:
 
 def visit_of(step: int, rollouts: Sequence[Row]) -> Visit:
     """What a problem's graded rollouts (`text`, `outcome`, `extracted`, and `tokens` where known) were like."""
-    given = [row["extracted"] for row in rollouts]
-    counts = Counter(None if answer is None else canonical(answer) for answer in given)
-    shares = [count / counts.total() for count in counts.values()]
+    counts = answer_counts(row["extracted"] for row in rollouts)
     right = sum(row["outcome"] == "correct" for row in rollouts)
     tokens = [row["tokens"] for row in rollouts if "tokens" in row]
     return Visit(
@@ -136,7 +132,7 @@ def visit_of(step: int, rollouts: Sequence[Row]) -> Visit:
         right=right,
         tries=len(rollouts),
         tokens=mean(tokens) if tokens else None,
-        entropy=abs(sum(share * math.log(share) for share in shares)),
+        entropy=entropy_of(counts),
         distinct=len(counts),
         faithful=mean([ends_in_its_answer(row["text"], row["extracted"]) for row in rollouts]),
     )

@@ -75,17 +75,15 @@ def _mean_ranks(values_P: np.ndarray) -> np.ndarray:
     return (last - (counts - 1) / 2)[inverse_P]
 
 
-def agreement(a: Sequence[Ranked], b: Sequence[Ranked], top: int) -> tuple[float | None, list[str]]:
-    """How two rankings of the same problems agree: Spearman's correlation of their scores, and what both choose.
+def scores_of(ranking: Sequence[Ranked]) -> dict[int, float]:
+    """Scores by index; what has none has less than all others."""
+    lowest = min((row.score for row in ranking if row.score is not None), default=0.0) - 1
+    return {row.index: lowest if row.score is None else row.score for row in ranking}
 
-    A candidate without a score has the lowest.
-    """
-    lowest = [min((row.score for row in ranking if row.score is not None), default=0.0) - 1 for ranking in (a, b)]
-    scores = [
-        {row.index: low if row.score is None else row.score for row in ranking}
-        for ranking, low in zip((a, b), lowest, strict=True)
-    ]
-    shared = {row.index for row in a[:top]} & {row.index for row in b[:top]}
-    places = sorted(scores[0])
-    correlation = spearman(*([one[place] for place in places] for one in scores))
+
+def agreement(a: Sequence[Ranked], b: Sequence[Ranked], top: int) -> tuple[float | None, list[str]]:
+    """How two rankings of the same problems agree: Spearman's correlation of their scores, and what both choose."""
+    ours, theirs = scores_of(a), scores_of(b)
+    shared = {row.index for row in b[:top]}
+    correlation = spearman(list(ours.values()), [theirs[index] for index in ours])
     return correlation, [row.id for row in a[:top] if row.index in shared]

@@ -19,14 +19,16 @@ from oneshot_rlvr.selection.candidates import Candidates
 
 SELECTORS = Registry("problem selector", "--by")
 
+PLACES = 4_093  # a prime, so that all of a text's bytes count
+
 Scores = Sequence[float | None]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
 def variance(curve: Sequence[Fraction]) -> Fraction:
     """The population variance (ddof 0), exactly."""
-    average = sum(curve, Fraction()) / len(curve)
-    return sum(((value - average) ** 2 for value in curve), Fraction()) / len(curve)
+    middle = average(curve)
+    return average([(value - middle) ** 2 for value in curve])
 
 
 def average(curve: Sequence[Fraction]) -> Fraction:
@@ -185,13 +187,12 @@ def _recorded(candidates: Candidates, field: str) -> Scores:
 
 
 def _tf_idf(texts: Sequence[str], size: int) -> np.ndarray:
-    """Unit vectors [P, F] of the texts' character n-grams, hashed into 4,096 places."""
-    width = 4096
-    counts_PF = np.zeros((len(texts), width), np.float32)
+    """Unit vectors [P, F] of the texts' character n-grams, hashed into `PLACES`."""
+    counts_PF = np.zeros((len(texts), PLACES), np.float32)
     for place, text in enumerate(texts):
         tidy = " ".join(text.lower().split())
         for gram, count in Counter(tidy[i : i + size] for i in range(max(1, len(tidy) - size + 1))).items():
-            counts_PF[place, int.from_bytes(gram.encode(errors="replace")[:24], "little") % 4093] += count
+            counts_PF[place, int.from_bytes(gram.encode(errors="replace")[:24], "little") % PLACES] += count
     weights_F = np.log((1 + len(texts)) / (1 + (counts_PF > 0).sum(axis=0)))
     vectors_PF = counts_PF * (1 + weights_F)
     return vectors_PF / np.maximum(np.linalg.norm(vectors_PF, axis=1, keepdims=True), 1e-9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.selection.candidates import Candidates
-from oneshot_rlvr.selection.ranking import Ranked, rank, spearman
+from oneshot_rlvr.selection.ranking import Ranked, rank, scores_of, spearman
 from oneshot_rlvr.selection.selectors import SELECTORS
 
 
@@ -30,21 +31,19 @@ def predictions(candidates: Candidates, gains: Mapping[int, float]) -> dict[str,
     """Each selector's Spearman correlation with the gains (by index, in points), and its 95 % interval, best first.
 
     The interval is the bootstrap's, over problems. Selectors that cannot score these candidates, or score all
-    alike, say why. A problem without a score has the lowest.
+    alike, say why.
     """
     found: dict[str, dict[str, Any]] = {}
     for name in SELECTORS:
         try:
-            scores = {row.index: row.score for row in rank(candidates, name)}
+            scores = scores_of(rank(candidates, name))
         except OneshotError as error:
             found[name] = {"spearman": None, "why": str(error)}
             continue
-        lowest = min((score for score in scores.values() if score is not None), default=0.0) - 1
-        asked = [lowest if (score := scores[index]) is None else score for index in gains]
-        correlation, interval = correlated(asked, list(gains.values()))
+        correlation, interval = correlated([scores[index] for index in gains], list(gains.values()))
         known = {"spearman": correlation, "interval": interval}
         found[name] = known if correlation is not None else {"spearman": None, "why": "it scores all of them alike"}
-    return dict(sorted(found.items(), key=lambda item: -(item[1]["spearman"] or -2)))
+    return dict(sorted(found.items(), key=lambda item: -2 if (s := item[1]["spearman"]) is None else s, reverse=True))
 
 
 def correlated(
@@ -60,9 +59,19 @@ def correlated(
     return correlation, [float(end) for end in np.percentile(again, [2.5, 97.5])]
 
 
-def reliability(by_seed: Sequence[Sequence[float]]) -> float | None:
-    """The mean Spearman correlation of the gains [P, seeds] of two seeds: what a perfect forecast could reach."""
+def agreement_of_seeds(by_seed: Sequence[Sequence[float]]) -> float | None:
+    """The mean Spearman correlation of the gains [P, seeds] of two seeds; None of one seed."""
     seeds = list(zip(*by_seed, strict=True))
     found = [spearman(a, b) for place, a in enumerate(seeds) for b in seeds[place + 1 :]]
     known = [value for value in found if value is not None]
     return sum(known) / len(known) if known else None
+
+
+def ceiling(agreement: float | None, seeds: int) -> float | None:
+    """About how far any forecast can correlate with gains averaged over seeds, of which two agree so far.
+
+    The root of the average's reliability, k r / (1 + (k - 1) r) (Spearman and Brown, 1910). None where it is not known.
+    """
+    if agreement is None or agreement <= 0:
+        return None
+    return math.sqrt(seeds * agreement / (1 + (seeds - 1) * agreement))

@@ -11,8 +11,7 @@ import torch
 
 from oneshot_rlvr.algorithms import Experience, without_variance
 from oneshot_rlvr.grading import OUTCOMES
-from oneshot_rlvr.grading.features import boxes, mean, reflects
-from oneshot_rlvr.grading.normalise import canonical
+from oneshot_rlvr.grading.features import answer_counts, boxes, entropy_of, mean, reflects
 from oneshot_rlvr.training.groups import Group
 
 
@@ -41,16 +40,12 @@ def group_metrics(groups: Sequence[Group], experience: Experience, sampled: int)
 
 
 def answer_entropy(groups: Sequence[Group]) -> float:
-    """Entropy of each problem's answers in nats, the mean over problems; no answer is an answer like another.
-
-    Answers are one where their normal forms are.
-    """
+    """Entropy of each problem's answers in nats, the mean over problems."""
     answers: dict[str, Counter[str | None]] = {}
     for group in groups:
-        given = (None if grade.extracted is None else canonical(grade.extracted) for grade in group.grades)
-        answers.setdefault(group.problem.id, Counter()).update(given)
-    shares = [np.array(list(counts.values())) / counts.total() for counts in answers.values()]
-    return mean([float(-(share * np.log(share)).sum()) for share in shares])
+        counts = answers.setdefault(group.problem.id, Counter())
+        counts.update(answer_counts(grade.extracted for grade in group.grades))
+    return mean([entropy_of(counts) for counts in answers.values()])
 
 
 def rollout_rows(groups: Sequence[Group], experience: Experience) -> list[dict[str, Any]]:
