@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -215,6 +217,33 @@ def test_no_child_outlives_a_command_that_is_killed(short_run, tmp_path, kind, p
     while (alive := [child for child in found if _lives(child)]) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert alive == []
+
+
+EARLY = """
+import os, signal, sys
+from multiprocessing import resource_tracker, util
+from oneshot_rlvr.processes import BOUND
+
+resource_tracker.ensure_running()  # a child too, and not the one that is meant
+start = util.spawnv_passfds
+
+def then_die(*arguments):
+    print(start(*arguments), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+util.spawnv_passfds = then_die
+BOUND.Process(target=print).start()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="children are bound to their parent on Linux")
+def test_a_child_whose_parent_dies_before_it_has_read_anything_ends_without_a_word():
+    for _ in range(5):
+        done = subprocess.run([sys.executable, "-c", EARLY], capture_output=True, text=True, timeout=60)
+        assert done.returncode == -signal.SIGKILL
+        assert "Traceback" not in done.stderr  # the pipe is at its end, so whatever held it is gone
+        child = int(done.stdout)
+        assert not (psutil.pid_exists(child) and _lives(psutil.Process(child)))
 
 
 def _lives(process: psutil.Process) -> bool:

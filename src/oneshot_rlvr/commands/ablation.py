@@ -10,7 +10,6 @@ import contextlib
 import io
 import json
 import multiprocessing
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -39,7 +38,7 @@ from oneshot_rlvr.policy import load_policy
 from oneshot_rlvr.policy.model import as_the_model_asks
 from oneshot_rlvr.problems import Template, default_suites, get_template
 from oneshot_rlvr.problems.solutions import demonstration, informed
-from oneshot_rlvr.processes import die_with_parent
+from oneshot_rlvr.processes import BOUND
 from oneshot_rlvr.rollout.randomness import fold
 from oneshot_rlvr.runs import EvaluationFolder, Run
 from oneshot_rlvr.sealing import read_record, write_record
@@ -202,7 +201,7 @@ def _in_processes(cells: Sequence[Cell], count: int) -> Iterator[tuple[Cell, One
             yield cell, _error_of(partial(run_cell, cell))
         return
     left, jobs = list(cells), dict[Future[None], Cell]()
-    with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), die_with_parent, (os.getpid(),)) as pool:
+    with ProcessPoolExecutor(count, BOUND) as pool:
         try:
             while left or jobs:
                 with without_interrupts():

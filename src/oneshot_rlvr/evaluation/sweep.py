@@ -16,7 +16,7 @@ from oneshot_rlvr.evaluation.checkpoints import Checkpoint
 from oneshot_rlvr.evaluation.evaluate import Evaluator, Row
 from oneshot_rlvr.policy import load_policy
 from oneshot_rlvr.policy.model import checked_device, is_small
-from oneshot_rlvr.processes import die_with_parent
+from oneshot_rlvr.processes import BOUND
 from oneshot_rlvr.rollout.randomness import fold
 from oneshot_rlvr.runs import ModelScores, Scores
 
@@ -105,7 +105,7 @@ def _sampled(
         by_work.setdefault((hashes[checkpoint.name], checkpoint.template), []).append(checkpoint)
     others = set(multiprocessing.active_children())
     # Not a fork server: after the program's death it would import to the end before it noticed.
-    with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), die_with_parent, (os.getpid(),)) as pool:
+    with ProcessPoolExecutor(count, BOUND) as pool:
         with without_interrupts():  # a worker that is still importing would print a traceback
             jobs = {pool.submit(_sample, replace(evaluator), same[0], work[0]): same for work, same in by_work.items()}
         try:
