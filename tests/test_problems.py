@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from command import oneshot
+from command import oneshot, refused
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.problems import TEMPLATES, Problem, find_problems, load_problems, to_jsonl
 from oneshot_rlvr.problems.answers import after_hash, boxed_spans, last_boxed
@@ -175,6 +175,22 @@ def test_a_set_of_the_hub_with_its_columns_named(monkeypatch):
         find_problems("some-one/sums:train?q=task")
     with pytest.raises(OneshotError, match="row 2: no question"):
         find_problems("some-one/sums:train?answer=result")
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ('{"question": "q", "answer": ' + "9" * 100_000 + "}", "not JSON"),
+        ('{"question": "\\ud800", "answer": "1"}', "half a character"),
+        ('{"question": "q", "answer": "1", "note": "\\udfff"}', "half a character"),
+        ('{"question": ' + "[" * 50_000, "not JSON"),
+    ],
+)
+def test_a_row_that_no_tokenizer_or_number_can_hold(tmp_path, row, said):
+    (tmp_path / "p.jsonl").write_text('{"question": "fine", "answer": "1"}\n' + row + "\n")
+    message = refused("train", "grpo", "--model", "tiny", "--problems", tmp_path / "p.jsonl", "--out", tmp_path / "out")
+    assert said in message
+    assert "row 2" in message
 
 
 def test_leaks_exact_near_and_none():

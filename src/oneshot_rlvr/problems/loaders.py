@@ -14,7 +14,7 @@ from typing import Any
 
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.problems.answers import after_hash, last_boxed
-from oneshot_rlvr.problems.problem import Problem
+from oneshot_rlvr.problems.problem import Problem, to_jsonl
 from oneshot_rlvr.problems.templates import strip_instruction
 
 # The column names under which public sets keep each field, best first.
@@ -107,7 +107,7 @@ def _jsonl(path: Path) -> Iterator[tuple[int, Row]]:
                 continue
             try:
                 row = json.loads(line)
-            except (json.JSONDecodeError, RecursionError) as error:
+            except (ValueError, RecursionError) as error:  # no JSON, integers beyond reason, or a nest of lists
                 raise OneshotError(
                     f"not JSON: {error}", where=f"{path}, row {number}", fix="One object a line."
                 ) from error
@@ -237,6 +237,10 @@ def _check(problem: Problem, where: str, unlabelled: bool) -> None:
     for field in ("id", "question") if unlabelled else ("id", "question", "answer"):
         if not getattr(problem, field).strip():
             raise OneshotError(f"the {field} is empty", where=where, fix=SKIP)
+    try:
+        to_jsonl([problem]).encode()
+    except UnicodeEncodeError as error:
+        raise OneshotError("it holds half a character (a lone surrogate)", where=where, fix=SKIP) from error
 
 
 def _as_json(values: Row) -> Row:
