@@ -31,6 +31,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) --editable '.[dev,tensorboard]'
+	-$(PIP) --editable '.[gym,lm-eval]'  # pycosat, of reasoning-gym, wants a C compiler; their tests are skipped without
 	touch $@
 
 $(VENV)/.installed-bench: $(VENV)/.installed-dev

@@ -14,12 +14,15 @@ import typer
 from oneshot_rlvr.commands.ablate import ablate
 from oneshot_rlvr.commands.demo import demo
 from oneshot_rlvr.commands.evaluate import eval_app
+from oneshot_rlvr.commands.few import few
+from oneshot_rlvr.commands.forecast import check, fit, forecast, probe
 from oneshot_rlvr.commands.grade import grade
 from oneshot_rlvr.commands.keys import config
 from oneshot_rlvr.commands.plan import plan
 from oneshot_rlvr.commands.pretrain import pretrain
 from oneshot_rlvr.commands.problems import problems_app
 from oneshot_rlvr.commands.push import push
+from oneshot_rlvr.commands.recall import recall
 from oneshot_rlvr.commands.recipes import methods, models, recipes, rewards
 from oneshot_rlvr.commands.report import report
 from oneshot_rlvr.commands.select import select_app
@@ -36,8 +39,9 @@ app = typer.Typer(
 for function in (demo, train, ablate, report, grade, plan, push, pretrain):
     app.command()(ended_well(function))
 app.add_typer(eval_app, name="eval")
-for function in (study, loop):
+for function in (study, few, loop, probe, fit, forecast, check):
     select_app.command()(ended_well(function))
+problems_app.command()(ended_well(recall))
 app.add_typer(select_app, name="select")
 app.add_typer(problems_app, name="problems", rich_help_panel="What there is")
 for function in (recipes, models, rewards, methods, config):

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.files import write_atomically
-from oneshot_rlvr.problems import Problem, find_problems, named_sets, to_jsonl
+from oneshot_rlvr.grading.rewards import wrong_answer
+from oneshot_rlvr.problems import Problem, encode_prompt, find_problems, get_template, named_sets, to_jsonl
 from oneshot_rlvr.problems.verl import write_parquet
 from oneshot_rlvr.runs import Run
 from oneshot_rlvr.selection import Candidates, Ranked, read_history
+from oneshot_rlvr.selection.probes import read_probes
 
 
-def candidates_of(pool: str | None, history: str | Path | None) -> Candidates:
+def candidates_of(pool: str | None, history: str | Path | None, probes: Path | None = None) -> Candidates:
     """Candidates of a pool, a history, or both. A run, and a JSON history, may stand where a pool does.
+
+    `probes` is a file of `oneshot select probe`.
 
     Raises:
         OneshotError: neither can be read, or they do not fit each other.
@@ -25,7 +30,8 @@ def candidates_of(pool: str | None, history: str | Path | None) -> Candidates:
     if problems is None and history is not None and (run := Run(Path(history))).started:
         problems = run.problems
     seen = None if history is None else read_history(history)
-    return Candidates.of(problems, seen, history or "")
+    found = Candidates.of(problems, seen, history or "")
+    return found if probes is None else replace(found, probes=read_probes(probes))
 
 
 def _is_history(pool: str) -> bool:
@@ -52,6 +58,62 @@ def write_chosen(path: Path, candidates: Candidates, indices: Sequence[int], rep
     else:
         write_atomically(path, to_jsonl(chosen))
     return chosen
+
+
+def short_enough(candidates: Candidates, indices: Sequence[int], longest: int, model: str) -> list[int]:
+    """Those of the places whose prompts have at most `longest` tokens in a model's template; says how many have more.
+
+    Raises:
+        OneshotError: no such model, or none is short enough.
+    """
+    from oneshot_rlvr.config import resolve
+    from oneshot_rlvr.config.known import model_folder
+    from oneshot_rlvr.policy.model import as_the_model_asks, load_tokenizer
+
+    config = as_the_model_asks(*resolve("grpo", model, []))[0].model
+    template, tokenizer = get_template(config.template), load_tokenizer(model_folder(config.path), False)
+    known = dict(zip(candidates.indices, candidates.texts(), strict=True))
+    kept = [i for i in indices if len(encode_prompt(template, known[i].question, tokenizer)) <= longest]
+    if left := len(indices) - len(kept):
+        print(f"{left} of {len(indices)} problems left out: their prompts have more than {longest} tokens")
+    if not kept:
+        raise OneshotError("no problem is short enough", where="--longest", fix="Allow longer ones.")
+    return kept
+
+
+def with_label(candidates: Candidates, indices: Sequence[int], label: str) -> Candidates:
+    """The candidates with a wrong gold at some places, of a kind of `wrong_label`'s or any text.
+
+    Raises:
+        OneshotError: a gold that nothing misses nearly, or a label that is right.
+    """
+
+    def mislabelled(problem: Problem) -> Problem:
+        wrong = wrong_answer(problem, label)
+        return replace(problem, answer=wrong, extra={**problem.extra, "right_answer": problem.answer})
+
+    return _changed(candidates, indices, mislabelled)
+
+
+def asked_instead(
+    candidates: Candidates, indices: Sequence[int], question: str | None, answer: str | None
+) -> Candidates:
+    """The candidates with another question, gold, or both, at one place (the paper's simplified pi_1).
+
+    Raises:
+        OneshotError: several places, or nothing to ask.
+    """
+    if len(indices) != 1 or "" in ((question or "?").strip(), (answer or "?").strip()):
+        raise OneshotError("one question is asked instead of one problem", where="--question", fix="Pick one problem.")
+    return _changed(
+        candidates, indices, lambda p: replace(p, question=question or p.question, answer=answer or p.answer)
+    )
+
+
+def _changed(candidates: Candidates, indices: Sequence[int], change: Callable[[Problem], Problem]) -> Candidates:
+    places = set(indices)
+    pairs = zip(candidates.indices, candidates.texts(), strict=True)
+    return replace(candidates, problems=tuple(change(p) if index in places else p for index, p in pairs))
 
 
 def curves_page(path: Path, candidates: Candidates, ranking: Sequence[Ranked], by: str) -> None:

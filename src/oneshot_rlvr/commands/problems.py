@@ -26,12 +26,13 @@ def _list_sets() -> None:
     """Every name that stands for problems: how many there are, and where they come from."""
     from oneshot_rlvr import organism
     from oneshot_rlvr.problems import find_problems, named_sets
-    from oneshot_rlvr.problems.benchmarks import BENCHMARKS
+    from oneshot_rlvr.problems.benchmarks import ON_HUB
 
     table = Table()
     table.add_column("name", no_wrap=True)
     table.add_column("problems", justify="right")
     table.add_column("from")
+    table.add_column("licence")
     sets = named_sets()
     for name in sets:
         where = "the package" if name.partition(":")[0] == organism.SOURCE else "ONESHOT_DATA"
@@ -39,13 +40,15 @@ def _list_sets() -> None:
             count = str(len(find_problems(name, unlabelled=True)))
         except OneshotError:
             count = "not problems"
-        table.add_row(plain(name), count, where)
-    for name, benchmark in BENCHMARKS.items():
+        licence = ON_HUB[name].licence if name in ON_HUB else "Apache-2.0" if where == "the package" else ""
+        table.add_row(plain(name), count, where, licence)
+    for name, known in ON_HUB.items():
         if name not in sets:
-            table.add_row(name, str(benchmark.rows or ""), f"the hub: {benchmark.repository}")
+            table.add_row(name, str(known.rows or ""), f"the hub: {known.repository}", known.licence)
     show(table)
     print("Or a .jsonl, .csv or .parquet file with question and answer. `oneshot problems NAME` shows what is in one.")
     print("Of the hub: owner/name:split, or 'owner/name:split?question=COLUMN&answer=COLUMN'.")
+    print("Other libraries' tasks: 'rg:chain_sum?size=200&seed=1' (reasoning-gym), 'lm:gsm8k?size=50' (lm-eval).")
 
 
 @problems_app.callback()
@@ -64,14 +67,17 @@ def show_problems(
     """List the problems of a set."""
     from oneshot_rlvr.grading.audit import audit_golds, summary
     from oneshot_rlvr.problems import find_problems
+    from oneshot_rlvr.problems.adapters import place_of
+    from oneshot_rlvr.problems.catalogue import provenance
 
     found = find_problems(source)
-    print(f"{len(found)} problems")
+    print(plain(f"{len(found)} problems. {provenance(source, found)}"))
     table = Table("id", "question", "answer")
     for problem in found[:limit]:
         table.add_row(*(plain(text) for text in (problem.id, problem.question, problem.answer)))
     show(table)
-    for line in summary(audit_golds(found), len(found)):
+    own = [problem for problem in found if place_of(problem) is None]
+    for line in summary(audit_golds(own), len(own)) if own else ():
         print(plain(f"Note: {line}"))
 
 
@@ -91,9 +97,18 @@ def build(
     pick: Annotated[str, typer.Option(help="Ranks, from 1: 1 or 1,13 or 1-16; of random-k how many.")] = "1",
     repeat: Annotated[int, typer.Option(min=1, max=10**6, help="Rows in all of a .parquet, shared equally.")] = 128,
     seed: Annotated[int, typer.Option(help="Of random-k.")] = 0,
+    label: Annotated[
+        str | None, typer.Option(help="A wrong gold instead: near_miss, guessable, unguessable, or any text.")
+    ] = None,
+    question: Annotated[
+        str | None, typer.Option(help="Of one-shot: ask this instead, a simpler step of it, say.")
+    ] = None,
+    answer: Annotated[str | None, typer.Option(help="The gold of --question, where it is another.")] = None,
+    longest: Annotated[int | None, typer.Option(min=1, help="Leave out problems with more prompt tokens.")] = None,
+    model: Annotated[str, typer.Option(help="The model whose tokens --longest counts.")] = "organism",
 ) -> None:
     """Build a training set: the problem that a selector ranks first, some by rank, or some by chance."""
-    from oneshot_rlvr.commands.choosing import candidates_of, write_chosen
+    from oneshot_rlvr.commands.choosing import asked_instead, candidates_of, short_enough, with_label, write_chosen
     from oneshot_rlvr.selection import rank
 
     if kind not in KINDS:
@@ -104,10 +119,21 @@ def build(
         raise OneshotError(f"{len(ranks)} problems are not one", where="--pick", fix="Pick one, or build k-shot.")
     if kind == "random-k":
         usable = [i for i, p in zip(candidates.indices, candidates.texts(), strict=True) if p.answer.strip()]
+        if longest is not None:
+            usable = short_enough(candidates, usable, longest, model)
         indices = random.Random(seed).sample(usable, _count(pick, len(usable)))
     else:
         ranking = rank(candidates, rank_by)
-        indices = [ranking[place - 1].index for place in ranks]
+        ranked = [row.index for row in ranking]
+        if longest is not None:
+            ranked = short_enough(candidates, ranked, longest, model)
+        if max(ranks) > len(ranked):
+            raise OneshotError(f"{len(ranked)} problems are short enough", where="--longest", fix="Allow longer ones.")
+        indices = [ranked[place - 1] for place in ranks]
+    if question is not None or answer is not None:
+        candidates = asked_instead(candidates, indices, question, answer)
+    if label is not None:
+        candidates = with_label(candidates, indices, label)
     copies, left = divmod(repeat, len(indices)) if out.suffix == ".parquet" else (1, 0)
     if left or not copies:
         what = f"{repeat} rows cannot be shared by {len(indices)}"

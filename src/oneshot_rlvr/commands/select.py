@@ -24,6 +24,9 @@ PastAccuracy = Annotated[
     Path | None,
     typer.Option("--history", help="A run on the pool, verl's rollout dumps, or JSON: index to accuracies."),
 ]
+Probed = Annotated[
+    Path | None, typer.Option("--probes", help="A file of `oneshot select probe`, for --by that needs it.")
+]
 Top = Annotated[int, typer.Option(min=1, help="How many are shown, plotted, and written as parquet.")]
 
 select_app = typer.Typer(
@@ -39,6 +42,7 @@ select_app = typer.Typer(
 def rank_problems(
     pool: Pool = None,
     history: PastAccuracy = None,
+    probes: Probed = None,
     by: Annotated[str, typer.Option(help="A selector; `oneshot methods` lists them.")] = "std",
     top: Top = 10,
     as_json: Annotated[bool, typer.Option("--json", help="Print rows as JSON.")] = False,
@@ -52,7 +56,7 @@ def rank_problems(
     from oneshot_rlvr.files import write_json
     from oneshot_rlvr.selection import rank
 
-    candidates = candidates_of(pool, history)
+    candidates = candidates_of(pool, history, probes)
     ranking = rank(candidates, by)
     if as_json:
         print(json.dumps([row.to_json() for row in ranking[:top]], indent=1))
@@ -73,6 +77,7 @@ def rank_problems(
 def compare(
     pool: Pool = None,
     history: PastAccuracy = None,
+    probes: Probed = None,
     by: Annotated[list[str] | None, typer.Option(help="A selector; give at least two.")] = None,
     top: Top = 10,
     as_json: Annotated[bool, typer.Option("--json", help="Print rows as JSON.")] = False,
@@ -84,7 +89,7 @@ def compare(
     names = by or ["std", "lim", "half", "random"]
     if len(set(names)) < 2:
         raise OneshotError("one selector has nothing to be compared with", where="--by", fix="Give --by twice.")
-    candidates = candidates_of(pool, history)
+    candidates = candidates_of(pool, history, probes)
     rankings = {name: rank(candidates, name) for name in names}
     rows: list[dict[str, Any]] = []
     for a, b in itertools.combinations(rankings, 2):

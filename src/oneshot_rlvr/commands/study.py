@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from oneshot_rlvr.commands.select import PastAccuracy
+from oneshot_rlvr.commands.select import PastAccuracy, Probed
 from oneshot_rlvr.commands.terminal import Quiet, Settings, plain
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def study(
     pool: Annotated[str, typer.Argument(help="A problem file or named set.")] = "organism",
     history: PastAccuracy = None,
+    probes: Probed = None,
     problems: Annotated[int, typer.Option(min=2, help="How many, at equal steps over the ranking by std.")] = 100,
     seeds: Annotated[int, typer.Option(min=1, max=100, help="Training seeds 0, 1, ...")] = 3,
     model: Annotated[str, typer.Option(help="Model profile, folder, or hub name.")] = "organism",
@@ -48,7 +49,7 @@ def study(
         raise OneshotError(
             "there is no ranking to spread over", where="--history", fix="Give a run: oneshot train grpo-full."
         )
-    candidates = candidates_of(pool, history)
+    candidates = candidates_of(pool, history, probes)
     chosen = spread(rank(candidates), problems)
     rows = [  # an id may be any text, and a row's name is a folder's
         Row(f"pi_{row.rank}", recipe, settings={"data.problems": pool, "data.only": json.dumps([row.id])})
@@ -94,10 +95,27 @@ def _written(out: Path, cells: Sequence[Cell], candidates: Candidates, chosen: S
         "selectors": predictions(candidates, {row["index"]: row["gain"] for row in rows}),
         "gains": rows,
     }
+    if candidates.probes is not None:
+        found["learned"] = _learned(candidates, rows)
     write_json(out / "selection.json", found)
     write_json(out / "about.json", environment(cells[0].config.model.device, 1))
     write_gains(out / "gains.html", rows)
     return _markdown(found)
+
+
+def _learned(candidates: Candidates, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A ranking learned from the probes, each problem's forecast by a fit on the others; beside guessing their mean."""
+    from oneshot_rlvr.selection.forecast import FEWEST, Forecaster
+    from oneshot_rlvr.selection.study import correlated, error_of_the_mean, root_mean_square
+
+    known = [(probe, row["gain"]) for row in rows if (probe := (candidates.probes or {}).get(row["id"])) is not None]
+    if len(known) < FEWEST:
+        return {"spearman": None, "why": f"{len(known)} problems of the study have probes"}
+    gains = [gain for _, gain in known]
+    guesses = Forecaster.fit([probe for probe, _ in known], gains).left_out()
+    correlation, interval = correlated(guesses, gains)
+    error = root_mean_square([guess - gain for guess, gain in zip(guesses, gains, strict=True)])
+    return {"spearman": correlation, "interval": interval, "error": error, "error_of_mean": error_of_the_mean(gains)}
 
 
 def _markdown(found: dict[str, Any]) -> str:
@@ -107,6 +125,11 @@ def _markdown(found: dict[str, Any]) -> str:
             lines.append(f"| {name} | - | {row['why']} |")
         else:
             lines.append(f"| {name} | {row['spearman']:.2f} | {row['interval'][0]:.2f} to {row['interval'][1]:.2f} |")
+    learned = found.get("learned")
+    if learned is not None and learned["spearman"] is not None:
+        low, high = learned["interval"]
+        lines += [f"| learned, left out in turn | {learned['spearman']:.2f} | {low:.2f} to {high:.2f} |", ""]
+        lines.append(f"Learned: {learned['error']:.1f} points off; the others' mean {learned['error_of_mean']:.1f}.")
     gains = sorted(found["gains"], key=lambda row: -row["gain"])
     lines.append("")
     if found["ceiling"] is not None:

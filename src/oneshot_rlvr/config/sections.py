@@ -26,7 +26,7 @@ class ModelSection(Section):
         default="organism", description="a registered model (`organism`), a model folder, or a Hugging Face name"
     )
     template: str = Field(
-        default="boxed", description="prompt template: plain, boxed, hash, qwen25-math-cot, r1 or chat"
+        default="boxed", description="prompt template: plain, bare, boxed, hash, qwen25-math-cot, r1 or chat"
     )
     device: str = Field(default="auto", description="`auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`")
     dtype: Literal["float32", "float64", "bfloat16"] = Field(

@@ -31,7 +31,7 @@ from oneshot_rlvr.grading.respell import respelt, with_one_log
 from oneshot_rlvr.grading.structure import alternatives
 from oneshot_rlvr.grading.units import same_unit
 
-Layer = Literal["gold", "extraction", "string", "limit", "number", "structure", "symbolic"]
+Layer = Literal["gold", "extraction", "string", "limit", "number", "structure", "symbolic", "scorer"]
 
 
 class Symbols(Protocol):

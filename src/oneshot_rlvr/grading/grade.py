@@ -11,10 +11,12 @@ from oneshot_rlvr.grading.compare import Layer
 from oneshot_rlvr.grading.extract import Extracted, after_think, extract, nothing, with_fallback
 from oneshot_rlvr.grading.modes import get_mode
 from oneshot_rlvr.grading.normalise import canonical
-from oneshot_rlvr.grading.pool import Question, WorkerPool
+from oneshot_rlvr.grading.pool import Question, Reply, WorkerPool
 from oneshot_rlvr.grading.rewards import Reward, accuracy
+from oneshot_rlvr.grading.scored import score
 from oneshot_rlvr.grading.types import Finish, Grade, Outcome, Response
 from oneshot_rlvr.problems import Problem, Template
+from oneshot_rlvr.problems.adapters import Place, adapter_of, place_of
 from oneshot_rlvr.problems.answers import after_hash, last_boxed
 
 MOST_REMEMBERED = 100_000  # verdicts
@@ -88,16 +90,20 @@ class Grader:
         self._known.clear()
 
     def scorable(self, problem: Problem) -> bool:
-        """Whether the gold says anything once canonical."""
-        return bool(canonical(gold_answer(problem.answer)))
+        """Whether the gold says anything once canonical, or the problem has a scorer of its own."""
+        return place_of(problem) is not None or bool(canonical(gold_answer(problem.answer)))
 
     def grade(self, problem: Problem, responses: Sequence[Response]) -> list[Grade]:
         """Grade one problem's responses: outcomes first, then the reward function on all of them together."""
-        rows = [(r.text, r.finish, problem.answer) for r in responses]
-        source = problem.source if problem.source in self.mode.by_source else ""
-        found = self._outcomes(rows, source) if self.once else [self._afresh(row, source) for row in rows]
+        if (place := place_of(problem)) is not None:
+            found = self._scored(place, [(r.text, r.finish) for r in responses])
+        else:
+            rows = [(r.text, r.finish, problem.answer) for r in responses]
+            source = problem.source if problem.source in self.mode.by_source else ""
+            found = self._outcomes(rows, source) if self.once else [self._afresh(row, source) for row in rows]
         judged = [
-            Response(r.text, r.finish, r.tokens, g.outcome, g.extracted) for r, g in zip(responses, found, strict=True)
+            Response(r.text, r.finish, r.tokens, g.outcome, g.extracted, g.score)
+            for r, g in zip(responses, found, strict=True)
         ]
         rewards = self.reward(problem, judged)
         return [replace(g, reward=reward) for g, reward in zip(found, rewards, strict=True)]
@@ -140,6 +146,15 @@ class Grader:
                 grades[row] = Grade(outcome, None, answer.answer, judged.layer, answer.source, judged.seconds)
         return [grades[row] for row in rows]
 
+    def _scored(self, place: Place, rows: Sequence[tuple[str, Finish]]) -> list[Grade]:
+        """Grades without rewards of (text, finish) rows, by the scorer that the problem's set has."""
+        whole = adapter_of(place.set).reads == "response"
+        answers = {text: None if whole else self._answer(text, "").answer for text, _ in rows}
+        asked = [text for text, answer in answers.items() if whole or answer is not None]
+        replies = score(place, [(text, answers[text]) for text in asked], self.pool.timeout)
+        said = dict(zip(asked, replies, strict=True))
+        return [_grade_of(said.get(text), finish, answers[text]) for text, finish in rows]
+
     def _afresh(self, row: tuple[str, str, str], source: str) -> Grade:
         self.forget()
         return self._outcomes([row], source)[0]
@@ -173,6 +188,14 @@ class Grader:
         for pair, reply in zip(undecided, replies, strict=True):
             layer: Layer = "limit" if reply.equal is None else "symbolic"
             self._known[pair] = _Judged(reply.equal, layer, reply.seconds)
+
+
+def _grade_of(reply: Reply | None, finish: Finish, answer: str | None) -> Grade:
+    """The grade that a scorer's reply means; None where there was no answer to ask about."""
+    if reply is None:
+        return Grade("truncated" if finish == "length" else "no_answer", None, None, "extraction", score=0.0)
+    outcome: Outcome = "timeout" if reply.equal is None else "correct" if reply.equal else "wrong"
+    return Grade(outcome, None, reply.answer or answer, "scorer", None, reply.seconds, reply.score)
 
 
 def gold_answer(gold: str) -> str:

@@ -17,9 +17,10 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from typing import Any
 
 PARSE = "parse"  # the mode of a question that only asks whether an expression can be read
 START_LIMIT = 120.0  # seconds to import and warm up; not the first answer's time
@@ -37,17 +38,33 @@ class Question:
 
 @dataclass(frozen=True)
 class Reply:
-    """`equal` is None when the worker hit its limit of time or memory; `seconds` is what it spent."""
+    """`equal` is None when the worker hit its limit of time or memory; `seconds` is what it spent.
+
+    A scorer of another library's adds its `score`, and the `answer` that it read; `failed` says why it cannot start.
+    """
 
     equal: bool | None
     seconds: float
+    score: float | None = None
+    answer: str | None = None
+    failed: str | None = None
+
+
+@dataclass(frozen=True)
+class Program:
+    """What a worker runs: a module of ours with arguments; `ready` looks at its first reply, and may raise."""
+
+    module: str = "oneshot_rlvr.grading.worker"
+    arguments: tuple[str, ...] = ()
+    ready: Callable[[Reply], None] = lambda reply: None
 
 
 class WorkerPool:
     """At most `size` workers, started when first needed."""
 
-    def __init__(self, timeout: float = 3.0, size: int | None = None) -> None:
+    def __init__(self, timeout: float = 3.0, size: int | None = None, program: Program | None = None) -> None:
         self.timeout = timeout
+        self.program = program or Program()
         self.size = size or max(1, min(4, (os.cpu_count() or 2)))
         self._reset()
 
@@ -55,11 +72,14 @@ class WorkerPool:
         self._process = os.getpid()
         self._lock = threading.Lock()
         self._threads: ThreadPoolExecutor | None = None
-        self._workers = _Workers()
+        self._workers = _Workers(self.program)
         self._closing = weakref.finalize(self, self._workers.kill)
 
-    def ask(self, questions: Sequence[Question]) -> list[Reply]:
-        """Replies in the questions' order. An interruption kills the workers and goes on up."""
+    def ask(self, questions: Sequence[Any]) -> list[Reply]:
+        """Replies to questions (dataclasses, as the program has them), in order.
+
+        An interruption kills the workers and goes on up.
+        """
         if not questions:
             return []
         if self._process != os.getpid():  # forked: threads and workers stayed with the parent
@@ -103,12 +123,13 @@ def standing_pool(timeout: float = 3.0, size: int | None = None) -> WorkerPool:
 class _Workers:
     """The worker processes: idle ones wait here, busy ones are remembered so that they can be killed."""
 
-    def __init__(self) -> None:
+    def __init__(self, program: Program) -> None:
+        self._program = program
         self._lock = threading.Lock()
         self._idle: list[subprocess.Popen[bytes]] = []
         self._all: set[subprocess.Popen[bytes]] = set()
 
-    def reply(self, question: Question, timeout: float) -> Reply:
+    def reply(self, question: Any, timeout: float) -> Reply:
         """Ask one worker; one that is late, or dies of what it read, is replaced at the next question."""
         worker = self._take()
         started = time.perf_counter()
@@ -143,10 +164,10 @@ class _Workers:
                 if worker.poll() is None:
                     return worker
                 self._all.discard(worker)
-            worker = _start()
+            worker = _start(self._program)
             self._all.add(worker)
         try:
-            _ask(worker, Question("default", "x+1", "1+x"), START_LIMIT)
+            self._program.ready(_ask(worker, None, START_LIMIT))
         except BaseException:
             self._drop(worker)
             raise
@@ -158,14 +179,15 @@ class _Workers:
         _end(worker)
 
 
-def _start() -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-P", "-m", "oneshot_rlvr.grading.worker", str(os.getpid())]
+def _start(program: Program) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-P", "-m", program.module, str(os.getpid()), *program.arguments]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
 
-def _ask(worker: subprocess.Popen[bytes], question: Question, timeout: float) -> Reply:
+def _ask(worker: subprocess.Popen[bytes], question: Any, timeout: float) -> Reply:
+    """A worker's reply; to no question it says, once, that it is ready."""
     assert worker.stdin and worker.stdout
-    line = json.dumps(asdict(question) | {"timeout": timeout})
+    line = json.dumps((asdict(question) if question else {}) | {"timeout": timeout})
     worker.stdin.write(line.encode() + b"\n")
     worker.stdin.flush()
     if not select.select([worker.stdout], [], [], timeout)[0]:

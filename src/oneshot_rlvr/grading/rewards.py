@@ -35,6 +35,16 @@ def accuracy(problem: Problem, responses: Sequence[Response]) -> Rewards:
     return [None if r.outcome == "unscorable" else float(r.outcome == "correct") for r in responses]
 
 
+@REWARDS.register("score")
+def score(problem: Problem, responses: Sequence[Response]) -> Rewards:
+    """What the problem's own scorer gives, 0 to 1 (reasoning-gym's, lm-eval's); `accuracy` where it has none.
+
+    None where the scorer was late. `accuracy` counts a score of 1 alone.
+    """
+    plain = accuracy(problem, responses)
+    return [p if r.score is None and r.outcome != "timeout" else r.score for p, r in zip(plain, responses, strict=True)]
+
+
 @REWARDS.register("format")
 def format_box(problem: Problem, responses: Sequence[Response]) -> Rewards:
     """1 for a balanced box that is not empty, whatever it holds (the paper's format control), else 0."""
@@ -94,9 +104,28 @@ def wrong_label(
     """
     if label is None and (label := _wrong(problem, kind)) is None:
         return [None for _ in responses]
+    _refuse_right(problem, label)
+    return [float(r.extracted is not None and _surely_equal(r.extracted, label)) for r in responses]
+
+
+def wrong_answer(problem: Problem, label: str) -> str:
+    """A wrong gold for a problem: of a kind of `wrong_label`'s, or a text that is none of them.
+
+    Raises:
+        OneshotError: it is right, or the gold has no digit that a near miss could change.
+    """
+    found = _wrong(problem, label) if label in ("near_miss", *GUESSES) else label
+    if found is None:
+        raise OneshotError(
+            f"nothing misses the gold {problem.answer!r} nearly", where=f"problem {problem.id}", fix="Give a label."
+        )
+    _refuse_right(problem, found)
+    return found
+
+
+def _refuse_right(problem: Problem, label: str) -> None:
     if (verdict := decide(label, problem.answer)) is not None and verdict.equal:
         raise OneshotError(f"the wrong label {label!r} is right", where=f"problem {problem.id}", fix="Give another.")
-    return [float(r.extracted is not None and _surely_equal(r.extracted, label)) for r in responses]
 
 
 def _wrong(problem: Problem, kind: str) -> str | None:

@@ -15,13 +15,17 @@ Finish = Literal["stop", "length"]
 
 @dataclass(frozen=True)
 class Response:
-    """What a reward function sees of a rollout: its text alone (never the prompt), its verdict, its size."""
+    """What a reward function sees of a rollout: its text alone (never the prompt), its verdict, its size.
+
+    `score`, 0 to 1, is that of the problem's own scorer, where it has one.
+    """
 
     text: str
     finish: Finish
     tokens: int
     outcome: Outcome = "no_answer"
     extracted: str | None = None
+    score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,8 @@ class Grade:
     """The verdict on one response.
 
     `reward` is None when the reward function calls it unscorable. `layer` says what decided: the gold, extraction,
-    string, limit, number, structure or symbolic. `source` is where the answer stood; `seconds` what symbolic work took.
+    string, limit, number, structure, symbolic or scorer (the problem's own, which gives `score`, 0 to 1). `source` is
+    where the answer stood; `seconds` what symbolic work took.
     """
 
     outcome: Outcome
@@ -38,3 +43,4 @@ class Grade:
     layer: Layer
     source: Source | None = None
     seconds: float = 0.0
+    score: float | None = None

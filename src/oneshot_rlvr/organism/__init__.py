@@ -15,6 +15,7 @@ from oneshot_rlvr.problems import Problem, register_hints, register_ranking, reg
 SOURCE = "organism"
 BETWEEN = "<|endoftext|>"  # of an author's answer and the next question in the pretraining text
 DATA = Path(__file__).parent / "data"
+FORECAST = DATA / "forecast.json"  # of a problem's gain, fitted on this model
 WEIGHTS = Path(__file__).parent / "weights"
 
 

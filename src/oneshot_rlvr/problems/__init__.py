@@ -3,11 +3,11 @@
 from oneshot_rlvr.problems.catalogue import (
     default_suites,
     find_problems,
-    named_sets,
     register_ranking,
     register_sets,
     suites_of,
 )
+from oneshot_rlvr.problems.known import named_sets
 from oneshot_rlvr.problems.loaders import load_problems
 from oneshot_rlvr.problems.problem import Problem, to_jsonl
 from oneshot_rlvr.problems.solutions import hinted, informed, register_hints

@@ -24,6 +24,7 @@ IDENTIFIER = ("id", "unique_id", "index", "idx")
 CATEGORY = ("category", "subject", "subfield", "type")
 SKIP = "Fill it in, remove the row, or pass --set data.skip_bad_rows=true."
 ABILITY = "math"  # of every released row in verl's schema
+END_OF_TEXT = "</s>"  # of a tokenizer, left at the end of answers in notbadai/math_reasoning
 LETTERS = "ABCDEFGHIJ"  # of multiple choices
 USED = {*QUESTION, *ANSWER, *IDENTIFIER, *CATEGORY, "level", "solution", "source", "extra"}
 
@@ -224,7 +225,7 @@ def _plain_problem(row: Row, where: str, stem: str, number: int) -> Problem:
     return Problem(
         id=str(number - 1) if identifier is None else _text(identifier),
         question=_text(question).strip(),
-        answer=_text(answer),
+        answer=_text(answer).removesuffix(END_OF_TEXT),
         source=_text(row.get("source")) or stem,
         category=_text(_first(row, CATEGORY)) or None,
         level=_text(row.get("level")) or None,

@@ -76,6 +76,7 @@ TEMPLATES = {
     template.name: template
     for template in (
         Template("plain", "Question: {question}\nAnswer:"),
+        Template("bare", "{question}"),
         Template("boxed", "{question}\n", instruction=BOXED_INSTRUCTION),
         Template("hash", "{question}\n", answer="hash", instruction=HASH_INSTRUCTION),
         Template(
@@ -111,5 +112,5 @@ def strip_instruction(question: str) -> tuple[str, str]:
 def encode_prompt(template: Template, question: str, tokenizer: Any) -> list[int]:
     """Token ids of the prompt. Markup that the template writes is complete, so only plain text gets a BOS token."""
     text = template.render(question, tokenizer)
-    bare = template.text is not None and template.name in ("plain", "boxed", "hash", "r1")
+    bare = template.text is not None and template.name in ("plain", "bare", "boxed", "hash", "r1")
     return tokenizer(text, add_special_tokens=bare)["input_ids"]

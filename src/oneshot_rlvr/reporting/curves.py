@@ -45,3 +45,25 @@ def write_gains(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     axes = {"xaxis_title": "Rank by std", "yaxis_title": "Gain over the base (points)", "template": "plotly_white"}
     figure.update_layout(title=f"What {len(rows)} problems give, each alone", **axes)
     write_atomically(path, figure.to_html(include_plotlyjs=True))
+
+
+def write_sizes(path: Path, sizes: Mapping[str, Mapping[str, Any]], pool: Mapping[str, Any] | None) -> None:
+    """One HTML file: the average after training on so many problems, chosen or by chance, beside the whole pool's.
+
+    Raises:
+        OneshotError: the file cannot be written.
+    """
+    figure = go.Figure()
+    for name, rows in sizes.items():
+        known = [(int(size), row) for size, row in rows.items() if row is not None]
+        above, below = ([abs(row["interval"][end] - row["average"]) for _, row in known] for end in (1, 0))
+        bars = {"type": "data", "array": above, "arrayminus": below, "symmetric": False}
+        figure.add_scatter(
+            x=[size for size, _ in known], y=[row["average"] for _, row in known], error_y=bars, name=as_text(name)
+        )
+    if pool is not None:
+        figure.add_hline(y=pool["average"], line={"color": "#9aa0a8", "dash": "dash"}, annotation_text="the whole pool")
+    axes = {"xaxis_title": "Problems trained on", "yaxis_title": "Average (%)", "template": "plotly_white"}
+    figure.update_xaxes(type="log", tickvals=sorted({int(size) for rows in sizes.values() for size in rows}))
+    figure.update_layout(title="How few problems", **axes)
+    write_atomically(path, figure.to_html(include_plotlyjs=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -12,6 +12,7 @@ from pathlib import Path
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.problems import Problem
 from oneshot_rlvr.selection.history import History, Visit
+from oneshot_rlvr.selection.probes import Probe
 
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")  # a place in the pool
 
@@ -23,12 +24,16 @@ def _share(accuracy: float) -> Fraction:
 
 @dataclass(frozen=True)
 class Candidates:
-    """P candidates in the history's order, or without a history in the pool's. `indices` are places in the pool."""
+    """P candidates in the history's order, or without a history in the pool's. `indices` are places in the pool.
+
+    `probes` are of those that were probed, by id.
+    """
 
     ids: tuple[str, ...]
     indices: tuple[int, ...]
     visits: tuple[tuple[Visit, ...], ...] | None = None
     problems: tuple[Problem, ...] | None = None
+    probes: Mapping[str, Probe] | None = None
 
     @classmethod
     def of(cls, pool: Sequence[Problem] | None, history: History | None, where: str | Path = "") -> Candidates:
@@ -77,6 +82,19 @@ class Candidates:
                 fix="Give --history, a run on the pool or a JSON file; or --by length, level, random or diverse.",
             )
         return self.visits
+
+    def probed(self) -> list[Probe | None]:
+        """Each problem's probe, where it has one.
+
+        Raises:
+            OneshotError: there are none.
+        """
+        found = [(self.probes or {}).get(identifier) for identifier in self.ids]
+        if not any(found):
+            raise OneshotError(
+                "this selector reads probes", where="--by", fix="Give --probes FILE, made by `oneshot select probe`."
+            )
+        return found
 
     def texts(self) -> tuple[Problem, ...]:
         """The problems themselves.

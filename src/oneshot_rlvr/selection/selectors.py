@@ -16,6 +16,7 @@ from pydantic import Field
 from oneshot_rlvr.config import Registry
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.selection.candidates import Candidates
+from oneshot_rlvr.selection.forecast import Forecaster
 
 SELECTORS = Registry("problem selector", "--by")
 
@@ -124,6 +125,37 @@ def length(candidates: Candidates, *, of: Literal["question", "response"] = "que
     if of == "response":
         return _recorded(candidates, "tokens")
     return [float(len(problem.question)) for problem in candidates.texts()]
+
+
+@SELECTORS.register("shift")
+def shift(candidates: Candidates) -> Scores:
+    """The farthest move of the hidden state over one greedy response. Source: SHIFT, arXiv 2605.28631. Needs probes."""
+    return [None if probe is None else probe.shift for probe in candidates.probed()]
+
+
+@SELECTORS.register("gradient")
+def by_gradient(candidates: Candidates) -> Scores:
+    """The first step's gradient closest to the pool's mean one, by cosine. Needs probes.
+
+    The idea is CROPI's (influence of a prompt's policy gradient, arXiv 2510.26491), on-policy and at the base alone.
+    """
+    return [None if probe is None else probe.gradient for probe in candidates.probed()]
+
+
+@SELECTORS.register("burst")
+def burst(candidates: Candidates) -> Scores:
+    """The most points gained on held-out problems by the probe's short, fast burst of training. Needs probes."""
+    return [None if probe is None else probe.moved for probe in candidates.probed()]
+
+
+@SELECTORS.register("learned")
+def learned(candidates: Candidates, *, fitted: str = "") -> Scores:
+    """The highest forecast gain, by a file of `oneshot select fit`. Needs probes."""
+    if not fitted:
+        raise OneshotError("no forecast is named", where="--by", fix="Write learned(fitted='FILE').")
+    found = candidates.probed()
+    guesses = iter(Forecaster.read(fitted).predict([probe for probe in found if probe is not None]))
+    return [None if probe is None else next(guesses).gain for probe in found]
 
 
 @SELECTORS.register("level")

@@ -59,6 +59,17 @@ def correlated(
     return correlation, [float(end) for end in np.percentile(again, [2.5, 97.5])]
 
 
+def root_mean_square(errors: Sequence[float]) -> float:
+    """Of errors in points."""
+    return math.sqrt(sum(error**2 for error in errors) / len(errors))
+
+
+def error_of_the_mean(gains: Sequence[float]) -> float:
+    """How far off one is who guesses each gain to be the mean of the others."""
+    total = sum(gains)
+    return root_mean_square([gain - (total - gain) / (len(gains) - 1) for gain in gains])
+
+
 def agreement_of_seeds(by_seed: Sequence[Sequence[float]]) -> float | None:
     """The mean Spearman correlation of the gains [P, seeds] of two seeds; None of one seed."""
     seeds = list(zip(*by_seed, strict=True))

@@ -8,7 +8,7 @@ for bit on the same machine, versions and threads. Which algorithm runs is nowhe
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from oneshot_rlvr.algorithms import Experience
@@ -17,6 +17,7 @@ from oneshot_rlvr.memory import peak_gib
 from oneshot_rlvr.runs import STOPPED
 from oneshot_rlvr.runs.loggers import Target, open_loggers
 from oneshot_rlvr.training.checkpoint import save_checkpoint
+from oneshot_rlvr.training.groups import Group
 from oneshot_rlvr.training.prepare import Metrics, Trainer, Validate
 from oneshot_rlvr.training.scoring import Passes, score
 from oneshot_rlvr.training.signals import stop_requested
@@ -67,16 +68,21 @@ def train(trainer: Trainer, validate: Validate | None = None, on_step: OnStep | 
                 )
 
 
+def experienced(trainer: Trainer, groups: Sequence[Group]) -> Experience:
+    """Graded groups as what an update is made of: scored by models, and with an advantage for every token."""
+    models, algorithm = trainer.models, trainer.algorithm
+    experience = replace(Experience.of(groups), kl_coefficient=models.kl.coefficient)
+    passes = Passes(experience, trainer.config, trainer.budget)
+    return algorithm.advantages(score(models, passes, algorithm.advantage_needs))
+
+
 def train_step(trainer: Trainer, step: int) -> Metrics:
     """One step, from problems to new weights; returns its metrics."""
     config, models, source, algorithm = trainer.config, trainer.models, trainer.source, trainer.algorithm
     started = time.perf_counter()
     groups = trainer.collect(step)
     collected = time.perf_counter()
-    experience = replace(Experience.of(groups), kl_coefficient=models.kl.coefficient)
-    passes = Passes(experience, config, trainer.budget)
-    experience = score(models, passes, algorithm.advantage_needs)
-    experience = algorithm.advantages(experience)
+    experience = experienced(trainer, groups)
     steered = models.kl.update(experience)
     weighed = time.perf_counter()
     trainer.run.write_rollouts(step, rollout_rows(groups, experience))

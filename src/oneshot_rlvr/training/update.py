@@ -13,6 +13,7 @@ from oneshot_rlvr.algorithms import Algorithm, Experience
 from oneshot_rlvr.algorithms.gae import explained_variance
 from oneshot_rlvr.config import Config
 from oneshot_rlvr.memory import Budget, in_pieces
+from oneshot_rlvr.policy.optimizer import trained_parameters
 from oneshot_rlvr.training.models import CRITIC, Models
 from oneshot_rlvr.training.objectives import Objective, PolicyObjective, Sums, ValueObjective
 from oneshot_rlvr.training.scoring import Passes, microbatch_budget, score
@@ -31,11 +32,8 @@ def update(
         OneshotError: a loss is not finite, raised before the optimizer's step; or memory ran out all the same.
     """
     budget = budget or microbatch_budget(config, models.policy.device)
-    passes = Passes(experience, config, budget)
-    used = carrying_loss(experience, algorithm, config)
-    needs = algorithm.needs | ({"old"} if _old_is_needed(config) else set())
-    passes = replace(passes, experience=score(models, passes, needs, used))
-    policy = PolicyObjective(models.learner, models.policy, passes, used, algorithm)
+    policy = _policy_objective(models, experience, algorithm, config, budget)
+    passes, used = policy.passes, policy.used
     nothing = Sums(values=algorithm.sums_of_nothing())
     if experience.sampler is not None:
         nothing.values["sampler_gap"] = 0.0
@@ -51,6 +49,32 @@ def update(
         metrics["critic/explained_variance"] = _explained(experience, scored)
     scored_fraction = len(used) / len(experience)
     return {**metrics, "policy/scored_fraction": scored_fraction, "batch/microbatch_tokens": budget.size}
+
+
+def gradient(
+    models: Models, experience: Experience, algorithm: Algorithm, config: Config, budget: Budget
+) -> torch.Tensor:
+    """The policy's gradient of a step's loss, flat and in float32 on the CPU; no optimizer steps.
+
+    Raises:
+        OneshotError: memory ran out.
+    """
+    policy = _policy_objective(models, experience, algorithm, config, budget)
+    in_pieces(budget, partial(policy.accumulate, range(len(experience))))
+    parameters = trained_parameters(models.learner.optimizer)
+    rows = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    return torch.cat([row.flatten().float().cpu() for row in rows])
+
+
+def _policy_objective(
+    models: Models, experience: Experience, algorithm: Algorithm, config: Config, budget: Budget
+) -> PolicyObjective:
+    """What the policy minimises, every score there that its loss needs."""
+    used = carrying_loss(experience, algorithm, config)
+    needs = algorithm.needs | ({"old"} if _old_is_needed(config) else set())
+    passes = Passes(experience, config, budget)
+    passes = replace(passes, experience=score(models, passes, needs, used))
+    return PolicyObjective(models.learner, models.policy, passes, used, algorithm)
 
 
 def _minimise(objective: Objective, experience: Experience, config: Config, totals: Sums) -> dict[str, float]:

@@ -1,0 +1,138 @@
+"""`oneshot select few`: how few problems give what the whole pool gives, well chosen and by chance."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from oneshot_rlvr.commands.select import PastAccuracy, Probed
+from oneshot_rlvr.commands.terminal import Quiet, Settings, plain
+
+if TYPE_CHECKING:
+    from oneshot_rlvr.commands.ablation import Asked, Cell
+    from oneshot_rlvr.config.suites import Row
+
+POOL, CHOSEN, CHANCE = "pool", "chosen", "random"
+WITHIN = 1.0  # point of the pool's average
+
+
+def few(
+    pool: Annotated[str, typer.Argument(help="A problem file or named set.")] = "organism",
+    history: PastAccuracy = None,
+    probes: Probed = None,
+    by: Annotated[str, typer.Option(help="The selector whose first problems are taken.")] = "std",
+    sizes: Annotated[str, typer.Option(help="How many problems, with commas.")] = "1,2,4,8,16",
+    seeds: Annotated[int, typer.Option(min=1, max=100, help="Training seeds 0, 1, ...; each draws its own sets.")] = 3,
+    model: Annotated[str, typer.Option(help="Model profile, folder, or hub name.")] = "organism",
+    recipe: Annotated[str, typer.Option(help="How each is trained.")] = "grpo",
+    steps: Annotated[int | None, typer.Option(min=1, help="Of training, instead of the recipe's.")] = None,
+    suites: Annotated[str | None, typer.Option(help="Problem sets to evaluate on, with commas.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first problems of each set.")] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="k of avg@k.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder of the comparison.")] = Path("runs/few"),
+    settings: Settings = None,
+    quiet: Quiet = False,
+) -> None:
+    """The first 1, 2, 4, ... of a ranking, as many by chance, and the whole pool: what each gives. Resumable."""
+    from oneshot_rlvr.commands.ablation import Asked, run_cells
+    from oneshot_rlvr.commands.ablation_table import table_of
+    from oneshot_rlvr.commands.choosing import candidates_of
+    from oneshot_rlvr.commands.progress import Reporter
+    from oneshot_rlvr.errors import OneshotError
+    from oneshot_rlvr.files import locked, write_json
+    from oneshot_rlvr.reporting.curves import write_sizes
+    from oneshot_rlvr.runs.environment import environment
+    from oneshot_rlvr.selection import rank
+
+    ids = [row.id for row in rank(candidates_of(pool, history, probes), by)]
+    counts = _counts(sizes, len(ids))
+    named = tuple(suites.split(",")) if suites else ()
+    asked = Asked(out, model, seeds, steps, settings or (), "honest", named, limit, samples, workers)
+    cells = [cell for seed in range(seeds) for cell in _cells_of_a_seed(seed, ids, counts, pool, recipe, asked)]
+    print(f"{len(counts)} sizes, {seeds} seeds, folder {out}")
+    with locked(out, "few"), Reporter(quiet).task("Runs", len(cells)) as task:
+        failed = run_cells(cells, lambda cell, done, total: task.update(done, f"{cell.row.name} {cell.seed}", total))
+        found: dict[str, Any] = {"by": by, "chosen": ids[: counts[-1]], **summary(table_of(cells), counts)}
+        write_json(out / "few.json", found)
+        write_sizes(out / "few.html", found["sizes"], found["pool"])
+        write_json(out / "about.json", environment(cells[0].config.model.device, 1))
+        print(plain(_markdown(found)), end="")
+    if failed:
+        name, reason = next(iter(failed.items()))
+        raise OneshotError(f"{len(failed)} runs failed: {name}: {reason}", where=out, fix="Run the command again.")
+
+
+def _counts(text: str, most: int) -> list[int]:
+    from oneshot_rlvr.errors import OneshotError
+
+    words = [word.strip() for word in text.split(",")]
+    counts = sorted({int(word) for word in words if word.isdecimal() and len(word) < 8})
+    if len(counts) != len(words) or not 1 <= counts[0] <= counts[-1] <= most:
+        raise OneshotError(f"cannot read the sizes {text!r}", where="--sizes", fix=f"Write 1,2,4; at most {most}.")
+    return counts
+
+
+def _cells_of_a_seed(
+    seed: int, ids: Sequence[str], counts: Sequence[int], pool: str, recipe: str, asked: Asked
+) -> list[Cell]:
+    """A seed's runs: the first of the ranking, as many drawn by chance (nested, like those), and the pool."""
+    from oneshot_rlvr.commands.ablation import cells_of
+    from oneshot_rlvr.config.suites import Row
+
+    drawn = random.Random(seed).sample(list(ids), counts[-1])
+
+    def row(name: str, only: Sequence[str]) -> Row:
+        return Row(name, recipe, settings={"data.problems": pool, "data.only": json.dumps(list(only))})
+
+    rows = [row(f"{what}-{n}", order[:n]) for what, order in ((CHOSEN, ids), (CHANCE, drawn)) for n in counts]
+    cells, reasons = cells_of([*rows, row(POOL, [])], asked)
+    _refuse(reasons)
+    return [cell for cell in cells if cell.seed == seed]
+
+
+def _refuse(reasons: dict[str, str]) -> None:
+    from oneshot_rlvr.errors import OneshotError
+
+    for name, reason in reasons.items():
+        raise OneshotError(reason, where=name, fix="Leave that problem out of the pool.")
+
+
+def summary(table: dict[str, dict[str, Any]], counts: Sequence[int]) -> dict[str, Any]:
+    """Each size's figures, and the smallest whose average is within `WITHIN` of the pool's; None where none is."""
+
+    def kept(name: str) -> dict[str, Any] | None:
+        keys = ("average", "interval", "gain", "by_seed", "seeds")
+        return {key: table[name][key] for key in keys} if name in table else None
+
+    whole = kept(POOL)
+    found: dict[str, Any] = {"pool": whole, "sizes": {}, "smallest_within_a_point": {}}
+    for what in (CHOSEN, CHANCE):
+        rows = {str(n): kept(f"{what}-{n}") for n in counts}
+        found["sizes"][what] = rows
+        near = [
+            int(n)
+            for n, one in rows.items()
+            if one is not None and whole is not None and one["average"] >= whole["average"] - WITHIN
+        ]
+        found["smallest_within_a_point"][what] = min(near, default=None)
+    return found
+
+
+def _markdown(found: dict[str, Any]) -> str:
+    lines = ["| problems | chosen | by chance |", "|---|---|---|"]
+    for n, chosen in found["sizes"][CHOSEN].items():
+        lines.append(f"| {n} | {_said(chosen)} | {_said(found['sizes'][CHANCE][n])} |")
+    lines.append(f"| the pool | {_said(found['pool'])} | |")
+    for what, n in found["smallest_within_a_point"].items():
+        lines.append(f"Within {WITHIN:g} point of the pool, {what}: {'none of these sizes' if n is None else n}")
+    return "\n".join(lines) + "\n"
+
+
+def _said(row: dict[str, Any] | None) -> str:
+    return "-" if row is None else f"{row['average']:.1f} ({row['interval'][0]:.1f} to {row['interval'][1]:.1f})"

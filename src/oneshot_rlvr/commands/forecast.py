@@ -1,0 +1,191 @@
+"""`oneshot select probe`, `fit`, `forecast`, `check`: an untried problem's gain, from a probe of 4 % of a run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from oneshot_rlvr.commands.terminal import Quiet, Settings, plain
+from oneshot_rlvr.errors import OneshotError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from oneshot_rlvr.selection.forecast import Prediction
+    from oneshot_rlvr.selection.probes import Probe
+
+PoolName = Annotated[str, typer.Option("--pool", help="The problem file or named set that they are of.")]
+Ids = Annotated[list[str] | None, typer.Argument(help="Ids of problems.")]
+ModelName = Annotated[str, typer.Option(help="Model profile, folder, or hub name.")]
+Recipe = Annotated[str, typer.Option(help="How each would be trained.")]
+Study = Annotated[Path, typer.Argument(help="A folder of `oneshot select study`.")]
+ProbesFile = Annotated[Path, typer.Option("--probes", help="A file of `oneshot select probe`.")]
+HeldOut = Annotated[int, typer.Option(min=1, help="How many held-out problems are asked before and after a burst.")]
+
+
+def probe(
+    ids: Ids = None,
+    pool: PoolName = "organism",
+    study: Annotated[Path | None, typer.Option(help="Probe the problems of this study instead.")] = None,
+    model: ModelName = "organism",
+    recipe: Recipe = "grpo",
+    held_out: HeldOut = 128,
+    seed: Annotated[int, typer.Option()] = 0,
+    out: Annotated[Path, typer.Option(help="Folder; probes.json is written there.")] = Path("runs/probes"),
+    settings: Settings = None,
+    quiet: Quiet = False,
+) -> None:
+    """Probe problems: a few steps of rollouts, one gradient, a short fast burst. All of the pool unless named."""
+    from oneshot_rlvr.problems import find_problems
+    from oneshot_rlvr.selection.probes import write_probes
+
+    if ids and study is not None:
+        raise OneshotError("problems by id, and a study", where="--study", fix="Give one of them.")
+    wanted = [row["id"] for row in _gains(study)] if study is not None else ids or [p.id for p in find_problems(pool)]
+    found = _probed(wanted, pool, model, recipe, held_out, seed, out, settings or (), quiet)
+    write_probes(out / "probes.json", model, recipe, found)
+    print(
+        plain(
+            f"{len(found)} probes, {100 * max(p.cost for p in found.values()):.1f} % of a run each: {out}/probes.json"
+        )
+    )
+
+
+def fit(
+    study: Study,
+    probes: ProbesFile,
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("forecast.json"),
+) -> None:
+    """Fit a forecast on a study's measured gains; says how well it does on problems left out."""
+    import numpy as np
+
+    from oneshot_rlvr.selection.forecast import Forecaster
+    from oneshot_rlvr.selection.probes import read_probes
+    from oneshot_rlvr.selection.study import correlated
+
+    kept, gains = _joined(study, read_probes(probes), probes)
+    fitted = Forecaster.fit(kept, gains)
+    guessed = fitted.left_out()
+    correlation, _ = correlated(guessed, gains)
+    fitted.write(out, {"study": str(study), "probes": str(probes), "problems": len(gains)})
+    error, spread = np.std(np.subtract(guessed, gains)), np.std(gains)
+    said = "-" if correlation is None else f"{correlation:.2f}"
+    print(plain(f"{len(gains)} problems; left out in turn: Spearman {said}, error {error:.1f} of {spread:.1f} points"))
+
+
+def forecast(
+    ids: Annotated[list[str], typer.Argument(help="Ids of problems.")],
+    pool: PoolName = "organism",
+    model: ModelName = "organism",
+    recipe: Recipe = "grpo",
+    fitted: Annotated[Path | None, typer.Option(help="A file of `oneshot select fit`; else the organism's.")] = None,
+    held_out: HeldOut = 128,
+    seed: Annotated[int, typer.Option()] = 0,
+    out: Annotated[Path, typer.Option(help="Folder in which probes are kept.")] = Path("runs/probes"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print rows as JSON.")] = False,
+    settings: Settings = None,
+    quiet: Quiet = False,
+) -> None:
+    """The gain to expect of problems that nobody has trained on, with 90 % intervals, from a probe of each."""
+    from oneshot_rlvr.selection.forecast import Forecaster
+
+    forecaster = Forecaster.read(fitted or _shipped())
+    found = _probed(ids, pool, model, recipe, held_out, seed, out, settings or (), quiet or as_json)
+    predicted = dict(zip(found, forecaster.predict(list(found.values())), strict=True))
+    order = sorted(predicted, key=lambda key: -predicted[key].gain)
+    if as_json:
+        print(json.dumps([_row(key, found[key], predicted[key]) for key in order], indent=1))
+        return
+    for key in order:
+        p = predicted[key]
+        print(plain(f"{key}: {p.gain:+.1f} points ({p.low:+.1f} to {p.high:+.1f})"))
+
+
+def check(
+    study: Study,
+    probes: ProbesFile,
+    fitted: Annotated[Path | None, typer.Option(help="A file of `oneshot select fit`; else the organism's.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write what was found as JSON.")] = None,
+) -> None:
+    """Put a forecast to a study that it has not seen: Spearman correlation, and how many intervals hold."""
+    from oneshot_rlvr.files import write_json
+    from oneshot_rlvr.selection.forecast import Forecaster, coverage_of
+    from oneshot_rlvr.selection.probes import read_probes
+    from oneshot_rlvr.selection.study import correlated
+
+    known = read_probes(probes)
+    kept, gains = _joined(study, known, probes)
+    predicted = Forecaster.read(fitted or _shipped()).predict(kept)
+    correlation, interval = correlated([p.gain for p in predicted], gains)
+    found: dict[str, Any] = {
+        "problems": len(gains),
+        "spearman": correlation,
+        "interval": interval,
+        "coverage": coverage_of(predicted, gains),
+        "bias": sum(p.gain - gain for p, gain in zip(predicted, gains, strict=True)) / len(gains),
+    }
+    if out is not None:
+        write_json(out, found)
+    said = (
+        "-"
+        if correlation is None or interval is None
+        else f"{correlation:.2f} ({interval[0]:.2f} to {interval[1]:.2f})"
+    )
+    print(f"{len(gains)} problems: Spearman {said}, {100 * found['coverage']:.0f} % of the 90 % intervals hold,")
+    print(f"forecasts are {found['bias']:+.1f} points off on average")
+
+
+def _probed(
+    ids: Sequence[str],
+    pool: str,
+    model: str,
+    recipe: str,
+    held_out: int,
+    seed: int,
+    out: Path,
+    settings: Sequence[str],
+    quiet: bool,
+) -> dict[str, Probe]:
+    from oneshot_rlvr.commands.probing import Probing
+    from oneshot_rlvr.commands.progress import Reporter
+    from oneshot_rlvr.files import locked
+
+    probing = Probing(out, pool, held_out, model, recipe, seed, tuple(settings))
+    with locked(out, "probe"), Reporter(quiet).task("Probes", len(ids)) as task:
+        return probing.run(ids, lambda name, done, total: task.update(done, name, total))
+
+
+def _shipped() -> Path:
+    from oneshot_rlvr.organism import FORECAST
+
+    return FORECAST
+
+
+def _row(key: str, probe: Probe, predicted: Prediction) -> dict[str, Any]:
+    return {"id": key, "gain": predicted.gain, "interval": [predicted.low, predicted.high], "cost": probe.cost}
+
+
+def _gains(study: Path) -> list[dict[str, Any]]:
+    """The problems of a study, with what each gained."""
+    from oneshot_rlvr.files import read_json
+
+    fix = "Give a folder of `oneshot select study`."
+    found = read_json(study / "selection.json", fix)
+    rows = found.get("gains") if isinstance(found, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and {"id", "gain"} <= set(row) for row in rows):
+        raise OneshotError("not a study's result", where=study / "selection.json", fix=fix)
+    return rows
+
+
+def _joined(study: Path, known: dict[str, Probe], where: Path) -> tuple[list[Probe], list[float]]:
+    """Each problem's probe and gain."""
+    rows = _gains(study)
+    for row in rows:
+        if row["id"] not in known:
+            raise OneshotError(
+                f"no probe of {row['id']!r}", where=where, fix=f"Make them: oneshot select probe --study {study}."
+            )
+    return [known[row["id"]] for row in rows], [float(row["gain"]) for row in rows]

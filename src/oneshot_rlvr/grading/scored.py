@@ -1,0 +1,61 @@
+"""Problems of other libraries' sets, scored by these in processes that are killed when late (see `problems.adapters`).
+
+One pool of workers a set: a worker loads the library and makes the set once, before it is asked.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.grading.pool import Program, Reply, WorkerPool
+from oneshot_rlvr.problems.adapters import Place, adapter_of
+
+MOST_POOLS = 4  # sets whose workers stay
+MOST_WORKERS = 2  # of a set
+LONGEST = 100_000  # characters of a response that a scorer is given
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """A response to score: the problem's place in its set, the text, and the answer that was found in it."""
+
+    index: int
+    text: str
+    answer: str | None
+
+
+_pools: dict[tuple[str, float], WorkerPool] = {}
+_lock = threading.Lock()
+
+
+def score(place: Place, responses: Sequence[tuple[str, str | None]], timeout: float) -> list[Reply]:
+    """What the set's own scorer says of (text, answer) responses to one problem, in order.
+
+    Raises:
+        OneshotError: the set's library is not installed, or cannot make it or score its own answer.
+    """
+    adapter_of(place.set)
+    asked = [Scoring(place.index, text[:LONGEST], answer) for text, answer in responses]
+    return _pool(place.set, timeout).ask(asked)
+
+
+def _pool(name: str, timeout: float) -> WorkerPool:
+    """A set's workers; those of the set that was asked for longest ago end where there are too many."""
+    with _lock:
+        pool = _pools.pop((name, timeout), None)
+        if pool is None:
+            program = Program("oneshot_rlvr.grading.scored_worker", (name,), lambda reply: _refuse(name, reply))
+            pool = WorkerPool(timeout, min(MOST_WORKERS, os.cpu_count() or 1), program)
+        _pools[name, timeout] = pool
+        while len(_pools) > MOST_POOLS:
+            _pools.pop(next(iter(_pools))).close()
+        return pool
+
+
+def _refuse(name: str, reply: Reply) -> None:
+    if reply.failed is not None:
+        raise OneshotError(f"its scorer does not work: {reply.failed}", where=name, fix="Mend the set's name.")

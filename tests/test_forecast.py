@@ -1,0 +1,282 @@
+"""Probes of problems, and gains forecast from them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+
+from command import oneshot, refused
+from oneshot_rlvr.commands.few import summary
+from oneshot_rlvr.commands.probing import Probing, cosine
+from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.problems import find_problems, to_jsonl
+from oneshot_rlvr.selection import Candidates, rank
+from oneshot_rlvr.selection.forecast import FEWEST, Forecaster, coverage_of
+from oneshot_rlvr.selection.probes import FEATURES, Probe, read_probes, write_probes
+from oneshot_rlvr.selection.study import error_of_the_mean, root_mean_square
+from oneshot_rlvr.training.loop import experienced
+from oneshot_rlvr.training.update import gradient
+
+ZERO = Probe(**dict.fromkeys((*FEATURES, "shift", "norm", "cost"), 0.0))
+TINY = ("batch.groups_per_step=2", "run.steps=100")
+
+
+def probes_of(values: np.ndarray) -> list[Probe]:
+    return [replace(ZERO, **dict(zip(FEATURES, map(float, row), strict=True))) for row in values]
+
+
+def drawn(count: int, noise: float, seed: int) -> tuple[list[Probe], list[float]]:
+    draw = np.random.default_rng(seed)
+    rows = draw.normal(size=(count, len(FEATURES)))
+    return probes_of(rows), list(40 + 5 * rows[:, 0] - 3 * rows[:, 7] + noise * draw.normal(size=count))
+
+
+def test_a_linear_gain_is_found():
+    fitted = Forecaster.fit(*drawn(60, 0.0, 0))
+    others, gains = drawn(20, 0.0, 1)
+    assert [p.gain for p in fitted.predict(others)] == pytest.approx(gains, abs=0.3)
+
+
+def test_intervals_hold_as_often_as_they_say():
+    held = []
+    for seed in range(20):
+        fitted = Forecaster.fit(*drawn(50, 4.0, seed))
+        others, gains = drawn(50, 4.0, 1000 + seed)
+        held.append(coverage_of(fitted.predict(others), gains))
+    assert 0.87 <= float(np.mean(held)) <= 0.95
+
+
+def test_a_feature_that_never_varies_says_nothing():
+    probes, gains = drawn(30, 1.0, 0)
+    still = [replace(p, tokens=3.0) for p in probes]
+    fitted = Forecaster.fit(still, gains)
+    near, far = fitted.predict([still[0], replace(still[0], tokens=1e6)])
+    assert near == far
+
+
+def test_leaving_out_is_leaving_out():
+    probes, gains = drawn(15, 3.0, 2)
+    fitted = Forecaster.fit(probes, gains)
+    for place in (0, 7, 14):
+        rest = [i for i in range(15) if i != place]
+        without = replace(fitted, rows=tuple(fitted.rows[i] for i in rest), gains=tuple(fitted.gains[i] for i in rest))
+        assert fitted.left_out()[place] == pytest.approx(without.predict([probes[place]])[0].gain)
+
+
+def test_the_interval_by_hand():
+    """Jackknife+ with P = 10 and alpha = 0.2: the 2nd smallest and 2nd largest of what the left-out fits allow."""
+    probes, gains = drawn(10, 5.0, 3)
+    fitted = Forecaster.fit(probes, gains)
+    new = drawn(1, 0.0, 4)[0]
+    lows, highs = [], []
+    for place in range(10):
+        rest = [i for i in range(10) if i != place]
+        without = replace(fitted, rows=tuple(fitted.rows[i] for i in rest), gains=tuple(fitted.gains[i] for i in rest))
+        error = abs(gains[place] - without.predict([probes[place]], 0.5)[0].gain)
+        middle = without.predict(new, 0.5)[0].gain
+        lows.append(middle - error)
+        highs.append(middle + error)
+    found = fitted.predict(new, 0.8)[0]
+    assert found.low == pytest.approx(sorted(lows)[1])
+    assert found.high == pytest.approx(sorted(highs)[-2])
+
+
+def test_too_few_to_promise_anything():
+    probes, gains = drawn(FEWEST - 1, 1.0, 0)
+    with pytest.raises(OneshotError, match="too few"):
+        Forecaster.fit(probes, gains)
+
+
+def test_files_come_back(tmp_path):
+    fitted = Forecaster.fit(*drawn(12, 1.0, 0))
+    fitted.write(tmp_path / "f.json", {"study": "x"})
+    assert Forecaster.read(tmp_path / "f.json") == fitted
+    known = {"a": drawn(1, 0.0, 0)[0][0], "b": ZERO}
+    write_probes(tmp_path / "p.json", "tiny", "grpo", known)
+    assert read_probes(tmp_path / "p.json") == known
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "{}", '{"probes": {}}', '{"probes": {"a": {}}}', '{"probes": {"a": 3}}', "nope"]
+)
+def test_what_is_no_file_of_probes(tmp_path, text):
+    (tmp_path / "p.json").write_text(text)
+    with pytest.raises(OneshotError):
+        read_probes(tmp_path / "p.json")
+
+
+@pytest.mark.parametrize(
+    "change", [{"features": ["x"]}, {"rows": [[1.0]]}, {"gains": [1.0]}, {"penalty": 0}, {"rows": None}]
+)
+def test_what_is_no_fit(tmp_path, change):
+    path = tmp_path / "f.json"
+    Forecaster.fit(*drawn(12, 1.0, 0)).write(path, {})
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(OneshotError, match="not a fitted forecast"):
+        Forecaster.read(path)
+
+
+def test_errors_by_hand():
+    assert root_mean_square([3.0, -4.0]) == pytest.approx(12.5**0.5)
+    assert error_of_the_mean([0.0, 2.0, 4.0]) == pytest.approx(((3**2 + 0 + 3**2) / 3) ** 0.5)
+
+
+def test_selectors_read_probes(tmp_path):
+    fitted = Forecaster.fit(*drawn(12, 0.0, 0))
+    fitted.write(tmp_path / "f.json", {})
+    known = {"a": replace(ZERO, gradient=0.1, moved=3.0, shift=1.0), "c": replace(ZERO, gradient=0.2, shift=4.0)}
+    candidates = Candidates(("a", "b", "c"), (0, 1, 2), probes=known)
+    assert [row.id for row in rank(candidates, "gradient")] == ["c", "a", "b"]
+    assert [row.id for row in rank(candidates, "burst")] == ["a", "c", "b"]
+    assert [row.id for row in rank(candidates, "shift")] == ["c", "a", "b"]
+    order = [row.id for row in rank(candidates, f"learned(fitted='{tmp_path}/f.json')")]
+    guesses = dict(zip(known, (p.gain for p in fitted.predict(list(known.values()))), strict=True))
+    assert order == [*sorted(guesses, key=lambda key: -guesses[key]), "b"]
+    with pytest.raises(OneshotError, match="reads probes"):
+        rank(replace(candidates, probes=None), "gradient")
+
+
+def test_cosine():
+    a, b = torch.tensor([1.0, 0.0]), torch.tensor([1.0, 1.0])
+    assert cosine(a, b) == pytest.approx(0.5**0.5)
+    assert cosine(a, 0 * b) == 0.0
+
+
+def small_pool(path) -> str:
+    (path / "pool.jsonl").write_text(to_jsonl(find_problems("organism")[:4]))
+    return str(path / "pool.jsonl")
+
+
+def test_a_probe_is_the_first_steps_of_a_run(tmp_path):
+    """Its success is the first step's, its gradient what that step's update would follow; again it is the same."""
+    pool = small_pool(tmp_path)
+    ids = [p.id for p in find_problems(pool)[:2]]
+    probing = Probing(tmp_path, pool, 4, "tiny", settings=TINY)
+    first = probing.run(ids, lambda *_: None)
+    trainer = probing.trainer([probing.problems[ids[0]]])
+    groups = trainer.collect(1)
+    right = [grade.outcome == "correct" for group in groups for grade in group.grades]
+    assert first[ids[0]].success == sum(right) / len(right)
+    flat = gradient(trainer.models, experienced(trainer, groups), trainer.algorithm, trainer.config, trainer.budget)
+    assert first[ids[0]].norm == pytest.approx(float(flat.norm()))
+    assert first[ids[0]].cost == pytest.approx((3 * 16 + 4) / (16 * 100))
+    kept = list((tmp_path / "probes").iterdir())
+    assert len(kept) == 2
+    kept[0].unlink()
+    assert Probing(tmp_path, pool, 4, "tiny", settings=TINY).run(ids, lambda *_: None) == first
+    with pytest.raises(OneshotError, match="no problem 'x'"):
+        probing.run(["x"], lambda *_: None)
+
+
+def study(path, gains):
+    path.mkdir()
+    (path / "selection.json").write_text(json.dumps({"gains": [{"id": k, "gain": g} for k, g in gains.items()]}))
+
+
+def test_the_commands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rows, gains = drawn(20, 2.0, 0)
+    study(tmp_path / "one", {f"p{i}": gain for i, gain in enumerate(gains)})
+    write_probes(tmp_path / "p.json", "tiny", "grpo", {f"p{i}": row for i, row in enumerate(rows)})
+    code, out, _ = oneshot("select", "fit", "one", "--probes", "p.json", "--out", "f.json")
+    assert code == 0
+    assert out.startswith("20 problems; left out in turn: Spearman 0.")
+    code, out, _ = oneshot("select", "check", "one", "--probes", "p.json", "--fitted", "f.json", "--out", "c.json")
+    assert code == 0
+    found = json.loads((tmp_path / "c.json").read_text())
+    assert found["problems"] == 20
+    assert found["spearman"] > 0.8
+    fast = [flag for setting in TINY for flag in ("--set", setting)]
+    args = (
+        "--pool",
+        small_pool(tmp_path),
+        "--model",
+        "tiny",
+        "--fitted",
+        "f.json",
+        "--held-out",
+        "4",
+        "--out",
+        "probes",
+        *fast,
+        "--json",
+    )
+    code, out, _ = oneshot("select", "forecast", "pool-000", *args)
+    assert code == 0
+    (row,) = json.loads(out[out.index("[") :])
+    assert row["id"] == "pool-000"
+    assert row["interval"][0] <= row["gain"] <= row["interval"][1]
+    assert "no probe of 'q'" in refused_study(tmp_path, {"q": 1.0})
+
+
+def refused_study(tmp_path, gains):
+    study(tmp_path / "other", gains)
+    return refused("select", "fit", "other", "--probes", "p.json")
+
+
+def test_few_says_the_smallest_within_a_point():
+    def row(average):
+        return {"average": average, "interval": [0, 1], "gain": 1, "by_seed": [average], "seeds": 1}
+
+    table = {
+        "pool": row(80.0),
+        "chosen-1": row(72.0),
+        "chosen-2": row(79.0),
+        "random-1": row(60.0),
+        "random-2": row(78.9),
+    }
+    found = summary(table, [1, 2])
+    assert found["smallest_within_a_point"] == {"chosen": 2, "random": None}
+    assert found["sizes"]["random"]["2"]["average"] == 78.9
+
+
+def test_few_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = [flag for setting in ("batch.groups_per_step=2", "run.validate_every=0") for flag in ("--set", setting)]
+    args = (
+        "--by",
+        "length",
+        "--sizes",
+        "1",
+        "--seeds",
+        2,
+        "--model",
+        "tiny",
+        "--steps",
+        1,
+        "--suites",
+        "organism:hard",
+    )
+    code, out, _ = oneshot(
+        "select",
+        "few",
+        "organism",
+        *args,
+        "--limit",
+        2,
+        "--samples",
+        1,
+        "--workers",
+        1,
+        *settings,
+        "--quiet",
+        "--out",
+        "few",
+    )
+    assert code == 0
+    found = json.loads((tmp_path / "few" / "few.json").read_text())
+    assert found["pool"]["seeds"] == 2
+    assert set(found["sizes"]["chosen"]) == {"1"}
+    longest = max(find_problems("organism"), key=lambda p: len(p.question))
+    assert found["chosen"][0] == longest.id
+    assert "| the pool |" in out
+    assert "How few problems" in (tmp_path / "few" / "few.html").read_text()
+    assert "cannot read the sizes" in refused("select", "few", "organism", "--by", "length", "--sizes", "2,x")
+
+
+def test_a_probe_is_json():
+    assert all(isinstance(value, float) for value in asdict(ZERO).values())
