@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from oneshot_rlvr.commands.options import Limit, ModelName, Samples, Seeds, Steps, Suites, Workers, with_commas
 from oneshot_rlvr.commands.terminal import Quiet, Settings
+from oneshot_rlvr.config.suites import rows_of, suite_names
 from oneshot_rlvr.errors import OneshotError
 
 if TYPE_CHECKING:
@@ -16,20 +18,16 @@ if TYPE_CHECKING:
 
 
 def ablate(
-    suite: Annotated[
-        str, typer.Argument(help="table5, shots, rewards, algorithms, label-free, openseek, models, all.")
-    ],
-    model: Annotated[str, typer.Option(help="Model profile, folder, or hub name.")] = "organism",
-    seeds: Annotated[int, typer.Option(min=1, max=100, help="Training seeds 0, 1, ...")] = 3,
+    suite: Annotated[str, typer.Argument(help=f"{', '.join(suite_names())}.")],
+    model: ModelName = "organism",
+    seeds: Seeds = 3,
     out: Annotated[Path | None, typer.Option(help="Folder of the comparison; by default runs/ablate-SUITE.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Of training, instead of the recipes'.")] = None,
+    steps: Steps = None,
     protocol: Annotated[str, typer.Option(help="How to evaluate; greedy responses are left out.")] = "honest",
-    suites: Annotated[str | None, typer.Option(help="Problem sets to evaluate on, with commas.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first problems of each set.")] = None,
-    samples: Annotated[int | None, typer.Option(min=1, help="k of avg@k.")] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; by default one a core for small models.")
-    ] = None,
+    suites: Suites = None,
+    limit: Limit = None,
+    samples: Samples = None,
+    workers: Workers = None,
     settings: Settings = None,
     quiet: Quiet = False,
 ) -> None:
@@ -38,7 +36,6 @@ def ablate(
     from oneshot_rlvr.commands.ablation_table import average_of
     from oneshot_rlvr.commands.progress import Reporter
     from oneshot_rlvr.config.known import MODEL_FOLDERS
-    from oneshot_rlvr.config.suites import rows_of
     from oneshot_rlvr.files import locked
 
     folder = out or Path("runs") / f"ablate-{suite}"
@@ -49,7 +46,7 @@ def ablate(
         steps,
         settings or (),
         protocol,
-        tuple(suites.split(",")) if suites else (),
+        with_commas(suites),
         limit,
         samples,
         workers,

@@ -10,6 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from oneshot_rlvr.commands.options import (
+    Limit,
+    ModelName,
+    PoolArgument,
+    RecipeName,
+    Samples,
+    Seeds,
+    Steps,
+    Suites,
+    Workers,
+    with_commas,
+)
 from oneshot_rlvr.commands.select import PastAccuracy, Probed
 from oneshot_rlvr.commands.terminal import Quiet, Settings, plain
 
@@ -22,19 +34,19 @@ WITHIN = 1.0  # point of the pool's average
 
 
 def few(
-    pool: Annotated[str, typer.Argument(help="A problem file or named set.")] = "organism",
+    pool: PoolArgument = "organism",
     history: PastAccuracy = None,
     probes: Probed = None,
     by: Annotated[str, typer.Option(help="The selector whose first problems are taken.")] = "std",
     sizes: Annotated[str, typer.Option(help="How many problems, with commas.")] = "1,2,4,8,16",
-    seeds: Annotated[int, typer.Option(min=1, max=100, help="Training seeds 0, 1, ...; each draws its own sets.")] = 3,
-    model: Annotated[str, typer.Option(help="Model profile, folder, or hub name.")] = "organism",
-    recipe: Annotated[str, typer.Option(help="How each is trained.")] = "grpo",
-    steps: Annotated[int | None, typer.Option(min=1, help="Of training, instead of the recipe's.")] = None,
-    suites: Annotated[str | None, typer.Option(help="Problem sets to evaluate on, with commas.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first problems of each set.")] = None,
-    samples: Annotated[int | None, typer.Option(min=1, help="k of avg@k.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
+    seeds: Seeds = 3,
+    model: ModelName = "organism",
+    recipe: RecipeName = "grpo",
+    steps: Steps = None,
+    suites: Suites = None,
+    limit: Limit = None,
+    samples: Samples = None,
+    workers: Workers = None,
     out: Annotated[Path, typer.Option(help="Folder of the comparison.")] = Path("runs/few"),
     settings: Settings = None,
     quiet: Quiet = False,
@@ -52,8 +64,7 @@ def few(
 
     ids = [row.id for row in rank(candidates_of(pool, history, probes), by)]
     counts = _counts(sizes, len(ids))
-    named = tuple(suites.split(",")) if suites else ()
-    asked = Asked(out, model, seeds, steps, settings or (), "honest", named, limit, samples, workers)
+    asked = Asked(out, model, seeds, steps, settings or (), "honest", with_commas(suites), limit, samples, workers)
     cells = [cell for seed in range(seeds) for cell in _cells_of_a_seed(seed, ids, counts, pool, recipe, asked)]
     print(f"{len(counts)} sizes, {seeds} seeds, folder {out}")
     with locked(out, "few"), Reporter(quiet).task("Runs", len(cells)) as task:

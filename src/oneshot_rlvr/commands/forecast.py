@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from oneshot_rlvr.commands.options import ModelName
 from oneshot_rlvr.commands.terminal import Quiet, Settings, plain
 from oneshot_rlvr.errors import OneshotError
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 PoolName = Annotated[str, typer.Option("--pool", help="The problem file or named set that they are of.")]
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids of problems.")]
-ModelName = Annotated[str, typer.Option(help="Model profile, folder, or hub name.")]
 Recipe = Annotated[str, typer.Option(help="How each would be trained.")]
 Study = Annotated[Path, typer.Argument(help="A folder of `oneshot select study`.")]
 ProbesFile = Annotated[Path, typer.Option("--probes", help="A file of `oneshot select probe`.")]

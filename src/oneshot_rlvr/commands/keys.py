@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 import typer
 from pydantic.fields import FieldInfo
 
+from oneshot_rlvr.commands.options import ModelName
 from oneshot_rlvr.commands.terminal import Settings
 
 
@@ -74,7 +75,7 @@ def _words(annotation: Any) -> str:
 def config(
     prefix: Annotated[str, typer.Argument(help="Only keys that begin with this: run, sampling.temperature.")] = "",
     recipe: Annotated[str, typer.Option(help="Recipe name, or a YAML file.")] = "grpo",
-    model: Annotated[str, typer.Option(help="Model profile, folder, or hub name.")] = "organism",
+    model: ModelName = "organism",
     settings: Settings = None,
 ) -> None:
     """List every configuration key: its value under a recipe and a model, where that comes from, and what it means."""

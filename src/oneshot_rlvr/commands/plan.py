@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from oneshot_rlvr.commands.options import ModelName
 from oneshot_rlvr.commands.terminal import Settings, show
 
 
 def plan(
     recipe: Annotated[str, typer.Argument(help="Recipe name, or a YAML file.")] = "grpo",
-    model: Annotated[str, typer.Option(help="Model profile, folder, or hub name.")] = "organism",
+    model: ModelName = "organism",
     gpu: Annotated[
         str | None,
         typer.Option(help="h200 (default), h100, a100, a100-40gb, l40s, rtx4090, or cpu; of --run, its own."),

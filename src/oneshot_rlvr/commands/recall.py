@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from oneshot_rlvr.commands.options import Limit
 from oneshot_rlvr.commands.terminal import Settings, plain, show
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ def recall(
     model: Annotated[str, typer.Argument(help="Model profile, folder, or hub name.")],
     suites: Annotated[list[str], typer.Option("--suite", help="A test set, or paper for the paper's six; repeatable.")],
     share: Annotated[float, typer.Option(min=0.05, max=0.95, help="Of a question's words that is shown.")] = 0.6,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first problems of each set.")] = None,
+    limit: Limit = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print rows as JSON.")] = False,
     settings: Settings = None,
 ) -> None:

@@ -8,6 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from oneshot_rlvr.commands.options import (
+    Limit,
+    ModelName,
+    PoolArgument,
+    RecipeName,
+    Samples,
+    Seeds,
+    Steps,
+    Suites,
+    Workers,
+    with_commas,
+)
 from oneshot_rlvr.commands.select import PastAccuracy, Probed
 from oneshot_rlvr.commands.terminal import Quiet, Settings, plain
 
@@ -19,18 +31,18 @@ if TYPE_CHECKING:
 
 
 def study(
-    pool: Annotated[str, typer.Argument(help="A problem file or named set.")] = "organism",
+    pool: PoolArgument = "organism",
     history: PastAccuracy = None,
     probes: Probed = None,
     problems: Annotated[int, typer.Option(min=2, help="How many, at equal steps over the ranking by std.")] = 100,
-    seeds: Annotated[int, typer.Option(min=1, max=100, help="Training seeds 0, 1, ...")] = 3,
-    model: Annotated[str, typer.Option(help="Model profile, folder, or hub name.")] = "organism",
-    recipe: Annotated[str, typer.Option(help="How each is trained.")] = "grpo",
-    steps: Annotated[int | None, typer.Option(min=1, help="Of training, instead of the recipe's.")] = None,
-    suites: Annotated[str | None, typer.Option(help="Problem sets to evaluate on, with commas.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first problems of each set.")] = None,
-    samples: Annotated[int | None, typer.Option(min=1, help="k of avg@k.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes.")] = None,
+    seeds: Seeds = 3,
+    model: ModelName = "organism",
+    recipe: RecipeName = "grpo",
+    steps: Steps = None,
+    suites: Suites = None,
+    limit: Limit = None,
+    samples: Samples = None,
+    workers: Workers = None,
     out: Annotated[Path, typer.Option(help="Folder of the study.")] = Path("runs/selection"),
     settings: Settings = None,
     quiet: Quiet = False,
@@ -55,8 +67,7 @@ def study(
         Row(f"pi_{row.rank}", recipe, settings={"data.problems": pool, "data.only": json.dumps([row.id])})
         for row in chosen
     ]
-    named = tuple(suites.split(",")) if suites else ()
-    asked = Asked(out, model, seeds, steps, settings or (), "honest", named, limit, samples, workers)
+    asked = Asked(out, model, seeds, steps, settings or (), "honest", with_commas(suites), limit, samples, workers)
     cells, reasons = cells_of(rows, asked)
     print(f"{len(chosen)} problems, {seeds} seeds, folder {out}")
     for row, reason in reasons.items():
@@ -145,17 +156,17 @@ def _markdown(found: dict[str, Any]) -> str:
 
 
 def loop(
-    pool: Annotated[str, typer.Argument(help="A problem file or named set.")] = "organism",
+    pool: PoolArgument = "organism",
     by: Annotated[str, typer.Option(help="A selector that can rank by one round's responses.")] = "disagreement",
     rounds: Annotated[int, typer.Option(min=1, max=1000)] = 4,
     burst: Annotated[int, typer.Option(min=1, help="Steps of training between two rankings.")] = 25,
     pick: Annotated[int, typer.Option(min=1, help="How many of the first are trained on.")] = 1,
     probe: Annotated[int, typer.Option(min=1, help="Responses to each problem, to rank by.")] = 8,
     among: Annotated[int | None, typer.Option(min=2, help="Only the first problems of the pool.")] = None,
-    model: Annotated[str, typer.Option(help="Model profile, folder, or hub name.")] = "organism",
-    recipe: Annotated[str, typer.Option(help="How it is trained.")] = "grpo",
+    model: ModelName = "organism",
+    recipe: RecipeName = "grpo",
     suites: Annotated[str, typer.Option(help="Problem sets to evaluate on, with commas.")] = "organism",
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first problems of each set.")] = None,
+    limit: Limit = None,
     samples: Annotated[int, typer.Option(min=1, help="k of avg@k.")] = 8,
     seed: Annotated[int, typer.Option()] = 0,
     out: Annotated[Path, typer.Option(help="Folder of the loop.")] = Path("runs/loop"),

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from oneshot_rlvr.evaluation.statistics import Interval, mean_interval
-from oneshot_rlvr.grading.features import mean
+from oneshot_rlvr.grading.features import common_length, mean
 from oneshot_rlvr.problems import Problem
 
 SHARE = 0.6  # of a question's words, shown
@@ -59,12 +59,7 @@ def _judged(identifier: str, shown: str, hidden: str, written: str) -> Recall:
 
 def rouge_l(wanted: Sequence[str], said: Sequence[str]) -> float:
     """ROUGE-L's F-measure of two lists of words: 2 L / (n + m), L the length of their longest common subsequence."""
-    row = [0] * (len(wanted) + 1)
-    for word in said:
-        before = 0
-        for place, want in enumerate(wanted, 1):
-            before, row[place] = row[place], before + 1 if word == want else max(row[place], row[place - 1])
-    return 2 * row[-1] / (len(wanted) + len(said)) if wanted or said else 0.0
+    return 2 * common_length(wanted, said) / (len(wanted) + len(said)) if wanted or said else 0.0
 
 
 def share_exact(found: Sequence[Recall]) -> tuple[float, Interval]:

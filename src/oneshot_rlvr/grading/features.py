@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -68,3 +68,13 @@ def entropy_of(counts: Counter[str | None]) -> float:
 def mean(values: Sequence[float | bool]) -> float:
     """The mean; 0 of nothing."""
     return sum(values) / len(values) if values else 0.0
+
+
+def common_length(wanted: Sequence[Hashable], found: Sequence[Hashable]) -> int:
+    """Length of the longest common subsequence."""
+    row = [0] * (len(wanted) + 1)
+    for value in found:
+        before = 0
+        for place, want in enumerate(wanted, 1):
+            before, row[place] = row[place], before + 1 if value == want else max(row[place], row[place - 1])
+    return row[-1]

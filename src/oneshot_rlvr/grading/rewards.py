@@ -18,6 +18,7 @@ from typing import Literal
 from oneshot_rlvr.config import Registry
 from oneshot_rlvr.errors import OneshotError, nearest
 from oneshot_rlvr.grading.compare import decide
+from oneshot_rlvr.grading.features import common_length
 from oneshot_rlvr.grading.normalise import canonical
 from oneshot_rlvr.grading.numbers import Number, read_number
 from oneshot_rlvr.grading.types import Response
@@ -207,23 +208,13 @@ def steps_credit(problem: Problem, responses: Sequence[Response], *, most: float
         if response.outcome in ("correct", "unscorable"):
             rewards.append(1.0 if response.outcome == "correct" else None)
         else:
-            rewards.append(most * _in_order(wanted, _results(response.text)) / max(len(wanted), 1))
+            rewards.append(most * common_length(wanted, _results(response.text)) / max(len(wanted), 1))
     return rewards
 
 
 def _results(text: str) -> list[Fraction]:
     numbers = (read_number(canonical(found)) for found in _RESULT.findall(text[:20_000])[:200])
     return [number.value for number in numbers if number is not None]
-
-
-def _in_order(wanted: Sequence[Fraction], found: Sequence[Fraction]) -> int:
-    """Length of the longest common subsequence."""
-    row = [0] * (len(wanted) + 1)
-    for value in found:
-        before = 0
-        for place, want in enumerate(wanted, 1):
-            before, row[place] = row[place], before + 1 if value == want else max(row[place], row[place - 1])
-    return row[-1]
 
 
 @REWARDS.register("length_kimi")
