@@ -4,6 +4,7 @@ for s in table5 rewards label-free algorithms shots openseek hints models; do
     oneshot ablate $s --model organism --seeds 3 --out runs/ablations
     cp runs/ablations/table.json results/ablations/$s.json; cp runs/ablations/about.json results/ablations/$s.about.json
 done
+oneshot ablate headline --model second --seeds 3 --out runs/second   # kept as second.json, second.about.json
 python benchmarks/ablations.py
 """
 
@@ -24,6 +25,7 @@ TITLES = {
     "openseek": "OpenSeek",
     "hints": "Problems that the base never solves",
     "models": "Three organisms",
+    "second": "The headline rows on the second organism",
 }
 
 

@@ -67,7 +67,6 @@ def show_problems(
     """List the problems of a set."""
     from oneshot_rlvr.grading.audit import audit_golds, summary
     from oneshot_rlvr.problems import find_problems
-    from oneshot_rlvr.problems.adapters import place_of
     from oneshot_rlvr.problems.catalogue import provenance
 
     found = find_problems(source)
@@ -76,8 +75,7 @@ def show_problems(
     for problem in found[:limit]:
         table.add_row(*(plain(text) for text in (problem.id, problem.question, problem.answer)))
     show(table)
-    own = [problem for problem in found if place_of(problem) is None]
-    for line in summary(audit_golds(own), len(own)) if own else ():
+    for line in summary(audit_golds(found), len(found)):
         print(plain(f"Note: {line}"))
 
 

@@ -15,6 +15,7 @@ from oneshot_rlvr.grading.normalise import canonical
 from oneshot_rlvr.grading.pool import PARSE, Question, standing_pool
 from oneshot_rlvr.grading.structure import Expression, Node, Opaque, Words, read
 from oneshot_rlvr.problems import Problem
+from oneshot_rlvr.problems.adapters import place_of
 
 Kind = Literal["unscorable", "string only", "unparsable", "inner dollar", "e-notation"]
 MEANING: dict[Kind, str] = {
@@ -36,10 +37,13 @@ class Finding:
 
 
 def audit_golds(problems: Sequence[Problem], timeout: float = 3.0, workers: int | None = None) -> list[Finding]:
-    """Findings in the problems' order. A worker process starts only if a gold has a part that is no plain number."""
+    """Findings in the problems' order; problems with a scorer of their own are not looked at, it knows their golds.
+
+    A worker process starts only if a gold has a part that is no plain number.
+    """
     findings: list[Finding] = []
     asked: list[tuple[Problem, str]] = []
-    for problem in problems:
+    for problem in (one for one in problems if place_of(one) is None):
         raw = gold_answer(problem.answer)
         text = canonical(raw)
         kinds: list[Kind] = []
