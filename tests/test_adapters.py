@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,24 +55,22 @@ def test_tasks_are_problems(gym):
 def test_the_library_scores_its_own(gym):
     ours = find_problems("rg:chain_sum?size=2&seed=1")[0]
     with Grader(get_template("boxed"), get_reward("score")) as grader:
-        grades = grader.grade(ours, [*boxed(ours.answer, "no"), Response("nothing", "length", 9)])
-        assert [g.outcome for g in grades] == ["correct", "wrong", "truncated"]
-        assert [g.reward for g in grades] == [1.0, 0.0, 0.0]
-        assert {g.layer for g in grades[:2]} == {"scorer"}
-        letters = find_problems("rg:string_insertion?size=1&seed=1")[0]
-        listed = str(list(letters.answer))
-        (partly,) = grader.grade(letters, boxed(listed))
-        assert (partly.outcome, partly.reward, partly.score) == ("wrong", 0.1, 0.1)
+        responses = [*boxed(ours.answer, "no", f"{ours.answer} km"), Response("nothing", "length", 9)]
+        grades = grader.grade(ours, responses)
+        plain = get_reward("accuracy")(ours, [Response("", "stop", 1, g.outcome, g.extracted, g.score) for g in grades])
+    partly = len(ours.answer) / len(f"{ours.answer} km")
+    assert [g.outcome for g in grades] == ["correct", "wrong", "wrong", "truncated"]
+    assert [g.reward for g in grades] == pytest.approx([1.0, 0.0, partly, 0.0])
+    assert plain == [1.0, 0.0, 0.0, 0.0]
+    assert {g.layer for g in grades[:3]} == {"scorer"}
 
 
 def test_an_answer_that_is_not_the_gold_may_be_right(gym):
-    problem = find_problems(COUNTDOWN)[0]
-    other = f"({problem.answer})*1" if "1" not in problem.answer else f"({problem.answer})"
-    expected = 1.0 if other == f"({problem.answer})" else 0.05  # the 1 is a number too many
-    with Grader(get_template("boxed"), get_reward("score")) as grader:
-        spaced, changed = grader.grade(problem, boxed(f"0 + {problem.answer}".removeprefix("0 + ") + " ", other))
-    assert spaced.reward == 1.0
-    assert changed.reward == pytest.approx(expected, abs=0.06)
+    made = open_set(COUNTDOWN)
+    gold = made.problems()[0].answer
+    assert made.score(0, "", f"( {gold} )").score == 1.0
+    assert made.score(0, "", f"({gold}) + 1").score < 0.1
+    assert made.score(0, "", "the answer").score < 0.1
 
 
 @pytest.mark.parametrize(
@@ -159,7 +158,8 @@ def test_every_scorer_that_evaluates_is_known(gym):
     package = Path(gym.__file__).parent
     found = {}
     for path in package.rglob("*.py"):
-        tree = ast.parse(path.read_text())
+        text = path.read_text()
+        tree = ast.parse(text if re.search(r"\b(eval|exec|compile)\(", text) else "")
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef) and node.name == "score_answer":
                 calls = {ast.unparse(c.func) for c in ast.walk(node) if isinstance(c, ast.Call)}

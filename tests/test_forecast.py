@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from command import oneshot, refused
-from oneshot_rlvr.commands.few import summary
+from oneshot_rlvr.commands.ablation import Asked
+from oneshot_rlvr.commands.few import cells_of_a_seed, summary
 from oneshot_rlvr.commands.probing import Probing, cosine
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.problems import find_problems, to_jsonl
@@ -234,45 +235,33 @@ def test_few_says_the_smallest_within_a_point():
     assert found["sizes"]["random"]["2"]["average"] == 78.9
 
 
+SMALL = ("batch.groups_per_step=2", "run.validate_every=0")
+
+
+def test_few_draws_anew_for_each_seed(tmp_path):
+    asked = Asked(tmp_path, "tiny", 2, 1, SMALL, suites=("organism:hard",), limit=2, samples=1)
+    ids = [p.id for p in find_problems("organism")]
+    drawn = {}
+    for seed in range(2):
+        cells = {cell.row.name: cell for cell in cells_of_a_seed(seed, ids, [1, 4], "organism", "grpo", asked)}
+        assert {cell.seed for cell in cells.values()} == {seed}
+        assert cells["chosen-4"].config.data.only == tuple(ids[:4])
+        assert cells["pool"].config.data.only == ()
+        drawn[seed] = cells["random-4"].config.data.only
+        assert cells["random-1"].config.data.only == drawn[seed][:1]
+    assert drawn[0] != drawn[1]
+
+
 def test_few_runs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    settings = [flag for setting in ("batch.groups_per_step=2", "run.validate_every=0") for flag in ("--set", setting)]
-    args = (
-        "--by",
-        "length",
-        "--sizes",
-        "1",
-        "--seeds",
-        2,
-        "--model",
-        "tiny",
-        "--steps",
-        1,
-        "--suites",
-        "organism:hard",
-    )
-    code, out, _ = oneshot(
-        "select",
-        "few",
-        "organism",
-        *args,
-        "--limit",
-        2,
-        "--samples",
-        1,
-        "--workers",
-        1,
-        *settings,
-        "--quiet",
-        "--out",
-        "few",
-    )
+    settings = [flag for setting in SMALL for flag in ("--set", setting)]
+    args = ("--by", "length", "--sizes", 1, "--seeds", 1, "--model", "tiny", "--steps", 1, "--out", "few", "--quiet")
+    asked = ("--suites", "organism:hard", "--limit", 2, "--samples", 1, "--workers", 1)
+    code, out, _ = oneshot("select", "few", "organism", *args, *asked, *settings)
     assert code == 0
     found = json.loads((tmp_path / "few" / "few.json").read_text())
-    assert found["pool"]["seeds"] == 2
-    assert set(found["sizes"]["chosen"]) == {"1"}
     longest = max(find_problems("organism"), key=lambda p: len(p.question))
-    assert found["chosen"][0] == longest.id
+    assert found["chosen"] == [longest.id]
     assert "| the pool |" in out
     assert "How few problems" in (tmp_path / "few" / "few.html").read_text()
     assert "cannot read the sizes" in refused("select", "few", "organism", "--by", "length", "--sizes", "2,x")

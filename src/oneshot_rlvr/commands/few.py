@@ -65,7 +65,7 @@ def few(
     ids = [row.id for row in rank(candidates_of(pool, history, probes), by)]
     counts = _counts(sizes, len(ids))
     asked = Asked(out, model, seeds, steps, settings or (), "honest", with_commas(suites), limit, samples, workers)
-    cells = [cell for seed in range(seeds) for cell in _cells_of_a_seed(seed, ids, counts, pool, recipe, asked)]
+    cells = [cell for seed in range(seeds) for cell in cells_of_a_seed(seed, ids, counts, pool, recipe, asked)]
     print(f"{len(counts)} sizes, {seeds} seeds, folder {out}")
     with locked(out, "few"), Reporter(quiet).task("Runs", len(cells)) as task:
         failed = run_cells(cells, lambda cell, done, total: task.update(done, f"{cell.row.name} {cell.seed}", total))
@@ -89,7 +89,7 @@ def _counts(text: str, most: int) -> list[int]:
     return counts
 
 
-def _cells_of_a_seed(
+def cells_of_a_seed(
     seed: int, ids: Sequence[str], counts: Sequence[int], pool: str, recipe: str, asked: Asked
 ) -> list[Cell]:
     """A seed's runs: the first of the ranking, as many drawn by chance (nested, like those), and the pool."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from scipy.stats import rankdata
 
 from oneshot_rlvr.selection.candidates import Candidates
 from oneshot_rlvr.selection.selectors import SELECTORS, average, order, variance
@@ -63,16 +65,16 @@ def ties(ranking: Sequence[Ranked]) -> list[tuple[int, int]]:
 
 def spearman(a: Sequence[float], b: Sequence[float]) -> float | None:
     """Spearman's rank correlation of two lists, equal values sharing their mean rank; None where one is constant."""
-    ranks_2P = np.stack([_mean_ranks(np.asarray(values, float)) for values in (a, b)])
-    if (np.ptp(ranks_2P, axis=1) == 0).any():
-        return None
-    return float(np.corrcoef(ranks_2P)[0, 1])
+    found = float(spearmans(np.asarray(a, float)[None], np.asarray(b, float)[None])[0])
+    return None if math.isnan(found) else found
 
 
-def _mean_ranks(values_P: np.ndarray) -> np.ndarray:
-    _, inverse_P, counts = np.unique(values_P, return_inverse=True, return_counts=True)
-    last = np.cumsum(counts)
-    return (last - (counts - 1) / 2)[inverse_P]
+def spearmans(a_RP: np.ndarray, b_RP: np.ndarray) -> np.ndarray:
+    """`spearman` of each row of one table with the same row of another, [R]; NaN where one is constant."""
+    ranks = (rankdata(values_RP, axis=1) for values_RP in (a_RP, b_RP))
+    a_RP, b_RP = (ranks_RP - ranks_RP.mean(axis=1, keepdims=True) for ranks_RP in ranks)
+    lengths_R = np.sqrt((a_RP**2).sum(axis=1) * (b_RP**2).sum(axis=1))
+    return np.divide((a_RP * b_RP).sum(axis=1), lengths_R, out=np.full(len(a_RP), np.nan), where=lengths_R > 0)
 
 
 def scores_of(ranking: Sequence[Ranked]) -> dict[int, float]:

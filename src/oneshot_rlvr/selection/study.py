@@ -10,7 +10,7 @@ import numpy as np
 
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.selection.candidates import Candidates
-from oneshot_rlvr.selection.ranking import Ranked, rank, scores_of, spearman
+from oneshot_rlvr.selection.ranking import Ranked, rank, scores_of, spearman, spearmans
 from oneshot_rlvr.selection.selectors import SELECTORS
 
 
@@ -54,9 +54,9 @@ def correlated(
     if correlation is None:
         return None, None
     draw, pairs_P2 = np.random.default_rng(seed), np.stack([a, b], axis=1)
-    drawn = (pairs_P2[draw.integers(0, len(a), len(a))].T for _ in range(resamples))
-    again = [value for one in drawn if (value := spearman(*one)) is not None]
-    return correlation, [float(end) for end in np.percentile(again, [2.5, 97.5])]
+    drawn_RP2 = pairs_P2[draw.integers(0, len(a), (resamples, len(a)))]
+    again_R = spearmans(drawn_RP2[..., 0], drawn_RP2[..., 1])
+    return correlation, [float(end) for end in np.percentile(again_R[~np.isnan(again_R)], [2.5, 97.5])]
 
 
 def root_mean_square(errors: Sequence[float]) -> float:
