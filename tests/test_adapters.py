@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -67,7 +68,7 @@ def test_the_library_scores_its_own(gym):
 
 def test_an_answer_that_is_not_the_gold_may_be_right(gym):
     made = open_set(COUNTDOWN)
-    gold = made.problems()[0].answer
+    gold = made.problem(0).answer
     assert made.score(0, "", f"( {gold} )").score == 1.0
     assert made.score(0, "", f"({gold}) + 1").score < 0.1
     assert made.score(0, "", "the answer").score < 0.1
@@ -80,8 +81,11 @@ def test_an_answer_that_is_not_the_gold_may_be_right(gym):
         ("rg:chain_sum?sise=3", "no option 'sise'"),
         ("rg:chain_sum?size=0", "size=0"),
         ("rg:chain_sum?size=many", "size=many"),
-        ("rg:chain_sum?min_terms=9&max_terms=3", "cannot be made so"),
-        ("rg:chain_sum?min_terms=no", "cannot be made so"),
+        ("rg:chain_sum?min_terms=9&max_terms=3", "cannot make it so"),
+        ("rg:chain_sum?min_terms=no", "cannot make it so"),
+        ("rg:chain_sum?min_digits=2.5&size=2", "cannot make it so"),
+        ("rg:countdown?size=2&min_target=100000&max_target=100001", "cannot make it so"),
+        ("rg:spell_backward?data_file=/dev/zero", "no option 'data_file'"),
     ],
 )
 def test_a_wrong_name_is_one_line(gym, name, said):
@@ -95,7 +99,15 @@ def test_without_the_library(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "said", [3, "rg:chain_sum", {"set": "rg:chain_sum"}, {"set": "math", "index": 0}, {"set": "rg:x", "index": -1}]
+    "said",
+    [
+        3,
+        "rg:chain_sum",
+        {"set": "rg:chain_sum"},
+        {"set": "math", "index": 0},
+        {"set": "rg:x", "index": -1},
+        {"set": "rg:x\0", "index": 0},
+    ],
 )
 def test_a_file_cannot_bring_a_scorer_of_its_own(said):
     with pytest.raises(OneshotError, match="names no scorer"):
@@ -106,6 +118,56 @@ def test_a_scorer_that_cannot_be_made_is_one_line(gym):
     problem = Problem("a", "Q?", "1", "s", extra={SCORED: {"set": "rg:nothing", "index": 0}})
     with Grader(get_template("boxed")) as grader, pytest.raises(OneshotError, match="no task 'nothing'"):
         grader.grade(problem, boxed("1"))
+
+
+def test_another_problem_than_its_own_is_refused(gym):
+    """A changed gold, or a task that differs from process to process: its scorer would judge another problem."""
+    problem = find_problems("rg:chain_sum?size=2&seed=1")[0]
+    with Grader(get_template("boxed")) as grader, pytest.raises(OneshotError, match=r"another problem.*PYTHONHASHSEED"):
+        grader.grade(replace(problem, answer="0"), boxed("0"))
+
+
+def test_a_label_takes_the_scorer_away(gym, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "p.jsonl").write_text(to_jsonl(find_problems("rg:chain_sum?size=2&seed=1")))
+    args = (
+        "problems",
+        "build",
+        "one-shot",
+        "--pool",
+        "p.jsonl",
+        "--rank-by",
+        "length",
+        "--label",
+        "4",
+        "--out",
+        "o.jsonl",
+    )
+    assert oneshot(*args)[0] == 0
+    (problem,) = load_problems(tmp_path / "o.jsonl")
+    assert problem.answer == "4"
+    assert place_of(problem) is None
+
+
+def test_no_number_is_not_the_answer(gym):
+    made = open_set("rg:complex_arithmetic?size=1&seed=1")
+    assert made.score(0, "", made.problem(0).answer).score == 1.0
+    assert made.score(0, "", "nan").score == 0.0
+    assert made.score(0, "", "inf + 2i").score == 0.0
+
+
+def test_a_tasks_own_parser_stays_its_own(gym):
+    """`propositional_logic` has a function called as sympy's parser is."""
+    program = """
+from oneshot_rlvr.problems.adapters import open_set
+from oneshot_rlvr.problems.adapters.reasoning_gym import make_safe
+made = open_set("rg:propositional_logic?size=3&seed=1")
+answers = [made._entry(i)["metadata"]["example_answer"] for i in range(3)]
+make_safe()
+print(min(made.score(i, "", answer).score for i, answer in enumerate(answers)))
+"""
+    said = subprocess.run([sys.executable, "-c", program], check=True, timeout=100, capture_output=True, text=True)
+    assert float(said.stdout) == 1.0
 
 
 # A call that leaves a file behind, as each scorer would have it evaluated.
@@ -195,7 +257,8 @@ open(os.devnull).close()
 
 
 @pytest.mark.parametrize(
-    "text", ["3*(4+5)-6", "x**3/3 + C", "2*sin(x)*exp(-x)", "1.5*x**2", "sqrt(2)", "-x", "x**(3/2)"]
+    "text",
+    ["3*(4+5)-6", "x**3/3 + C", "2*sin(x)*exp(-x)", "1.5*x**2", "sqrt(2)", "-x", "x**(3/2)", "(x**2 + 1)**3 / 4"],
 )
 def test_arithmetic_is_read(text):
     assert is_arithmetic(text)
@@ -206,6 +269,9 @@ def test_arithmetic_is_read(text):
     [
         "9**9**9",
         "9**(9**9)",
+        "((9**9999)**9999)**9999",
+        "4**(9)**9999",
+        "9**sqrt(9**9999)",
         "x.__class__",
         "().x",
         "a[0]",

@@ -111,7 +111,18 @@ def test_what_is_no_file_of_probes(tmp_path, text):
 
 
 @pytest.mark.parametrize(
-    "change", [{"features": ["x"]}, {"rows": [[1.0]]}, {"gains": [1.0]}, {"penalty": 0}, {"rows": None}]
+    "change",
+    [
+        {"features": ["x"]},
+        {"rows": [[1.0]]},
+        {"gains": [1.0]},
+        {"penalty": 0},
+        {"rows": None},
+        {"features": 5},
+        {"gains": 3},
+        {"penalty": 10**400},
+        {"gains": [float("nan")] * 12},
+    ],
 )
 def test_what_is_no_fit(tmp_path, change):
     path = tmp_path / "f.json"

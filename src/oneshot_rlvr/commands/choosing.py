@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.files import write_atomically
 from oneshot_rlvr.grading.rewards import wrong_answer
 from oneshot_rlvr.problems import Problem, encode_prompt, find_problems, get_template, named_sets, to_jsonl
+from oneshot_rlvr.problems.adapters import SCORED
 from oneshot_rlvr.problems.verl import write_parquet
 from oneshot_rlvr.runs import Run
 from oneshot_rlvr.selection import Candidates, Ranked, read_history
@@ -90,7 +92,7 @@ def with_label(candidates: Candidates, indices: Sequence[int], label: str) -> Ca
 
     def mislabelled(problem: Problem) -> Problem:
         wrong = wrong_answer(problem, label)
-        return replace(problem, answer=wrong, extra={**problem.extra, "right_answer": problem.answer})
+        return replace(problem, answer=wrong, extra={**_unscored(problem), "right_answer": problem.answer})
 
     return _changed(candidates, indices, mislabelled)
 
@@ -106,8 +108,15 @@ def asked_instead(
     if len(indices) != 1 or "" in ((question or "?").strip(), (answer or "?").strip()):
         raise OneshotError("one question is asked instead of one problem", where="--question", fix="Pick one problem.")
     return _changed(
-        candidates, indices, lambda p: replace(p, question=question or p.question, answer=answer or p.answer)
+        candidates,
+        indices,
+        lambda p: replace(p, question=question or p.question, answer=answer or p.answer, extra=_unscored(p)),
     )
+
+
+def _unscored(problem: Problem) -> dict[str, Any]:
+    """What a problem holds besides, but for the scorer that knows its own question and answer alone."""
+    return {key: value for key, value in problem.extra.items() if key != SCORED}
 
 
 def _changed(candidates: Candidates, indices: Sequence[int], change: Callable[[Problem], Problem]) -> Candidates:

@@ -62,7 +62,9 @@ def few(
     from oneshot_rlvr.runs.environment import environment
     from oneshot_rlvr.selection import rank
 
-    ids = [row.id for row in rank(candidates_of(pool, history, probes), by)]
+    candidates = candidates_of(pool, history, probes)
+    empty = {p.id for p in candidates.problems or () if not p.answer.strip()}
+    ids = [row.id for row in rank(candidates, by) if row.id not in empty]
     counts = _counts(sizes, len(ids))
     asked = Asked(out, model, seeds, steps, settings or (), "honest", with_commas(suites), limit, samples, workers)
     cells = [cell for seed in range(seeds) for cell in cells_of_a_seed(seed, ids, counts, pool, recipe, asked)]
@@ -96,7 +98,7 @@ def cells_of_a_seed(
     from oneshot_rlvr.commands.ablation import cells_of
     from oneshot_rlvr.config.suites import Row
 
-    drawn = random.Random(seed).sample(list(ids), counts[-1])
+    drawn = random.Random(seed).sample(sorted(ids), counts[-1])
 
     def row(name: str, only: Sequence[str]) -> Row:
         return Row(name, recipe, settings={"data.problems": pool, "data.only": json.dumps(list(only))})

@@ -175,9 +175,13 @@ def _gains(study: Path) -> list[dict[str, Any]]:
     fix = "Give a folder of `oneshot select study`."
     found = read_json(study / "selection.json", fix)
     rows = found.get("gains") if isinstance(found, dict) else None
-    if not isinstance(rows, list) or not all(isinstance(row, dict) and {"id", "gain"} <= set(row) for row in rows):
+    if not isinstance(rows, list) or not rows or not all(_is_gain(row) for row in rows):
         raise OneshotError("not a study's result", where=study / "selection.json", fix=fix)
     return rows
+
+
+def _is_gain(row: object) -> bool:
+    return isinstance(row, dict) and isinstance(row.get("id"), str) and isinstance(row.get("gain"), int | float)
 
 
 def _joined(study: Path, known: dict[str, Probe], where: Path) -> tuple[list[Probe], list[float]]:

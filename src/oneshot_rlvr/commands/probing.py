@@ -1,7 +1,7 @@
 """Probe problems: rollouts of the untrained model, one gradient, and a short, fast burst of training on each.
 
 A probe samples `BURST` steps of rollouts and one step's worth on held-out problems: 4 % of a run of 100 steps. The
-burst goes `FASTER` times as fast as the run would.
+burst goes `FASTER` times as fast as the run would. The pool's mean gradient is made once for all of a pool's probes.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from safetensors.torch import load_file, save_file
 from oneshot_rlvr.algorithms import Experience
 from oneshot_rlvr.config import Config, resolve
 from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.files import checksum_of
 from oneshot_rlvr.grading.features import mean
 from oneshot_rlvr.policy.model import as_the_model_asks
-from oneshot_rlvr.problems import Problem, find_problems
+from oneshot_rlvr.problems import Problem, find_problems, to_jsonl
 from oneshot_rlvr.rollout import Prompt, SamplingParams
 from oneshot_rlvr.runs import Run
 from oneshot_rlvr.sealing import read_record, write_record
@@ -76,11 +77,11 @@ class Probing:
         fast = config.optimizer.model_copy(update={"learning_rate": FASTER * config.optimizer.learning_rate})
         return prepare(config.model_copy(update={"optimizer": fast}), Run(self.out / "none"), problems)
 
-    @property
+    @cached_property
     def _key(self) -> str:
-        """Names everything but the problem that a probe depends on."""
-        ids = [problem.id for problem in self.held_out]
-        said = json.dumps([self.configured([]).model_dump(mode="json"), ids, BURST, FASTER])
+        """Names what a probe depends on besides its problem; a model's weights by the model's name."""
+        texts = [checksum_of(to_jsonl(problems)) for problems in (self.held_out, self.problems.values())]
+        said = json.dumps([self.configured([]).model_dump(mode="json"), texts, BURST, FASTER])
         return blake2b(said.encode(), digest_size=8).hexdigest()
 
     def path(self, problem: str) -> Path:
@@ -102,7 +103,8 @@ class Probing:
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 write_record(path, asdict(self._probe(self.problems[wanted])))
-            found[wanted] = Probe(**{key: read_record(path, AGAIN)[key] for key in Probe.__dataclass_fields__})
+            kept = read_record(path, AGAIN)
+            found[wanted] = Probe(**{key: kept[key] for key in Probe.__dataclass_fields__})
             heard(wanted, done, len(ids))
         return found
 

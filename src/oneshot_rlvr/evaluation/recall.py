@@ -64,4 +64,6 @@ def rouge_l(wanted: Sequence[str], said: Sequence[str]) -> float:
 
 def share_exact(found: Sequence[Recall]) -> tuple[float, Interval]:
     """The share of problems completed word for word, and its 95 % interval over problems."""
+    if not found:
+        return 0.0, (0.0, 1.0)
     return mean([one.exact for one in found]), mean_interval([float(one.exact) for one in found])

@@ -96,7 +96,7 @@ class Grader:
     def grade(self, problem: Problem, responses: Sequence[Response]) -> list[Grade]:
         """Grade one problem's responses: outcomes first, then the reward function on all of them together."""
         if (place := place_of(problem)) is not None:
-            found = self._scored(place, [(r.text, r.finish) for r in responses])
+            found = self._scored(problem, place, [(r.text, r.finish) for r in responses])
         else:
             rows = [(r.text, r.finish, problem.answer) for r in responses]
             source = problem.source if problem.source in self.mode.by_source else ""
@@ -146,12 +146,12 @@ class Grader:
                 grades[row] = Grade(outcome, None, answer.answer, judged.layer, answer.source, judged.seconds)
         return [grades[row] for row in rows]
 
-    def _scored(self, place: Place, rows: Sequence[tuple[str, Finish]]) -> list[Grade]:
+    def _scored(self, problem: Problem, place: Place, rows: Sequence[tuple[str, Finish]]) -> list[Grade]:
         """Grades without rewards of (text, finish) rows, by the scorer that the problem's set has."""
         whole = adapter_of(place.set).reads == "response"
         answers = {text: None if whole else self._answer(text, "").answer for text, _ in rows}
         asked = [text for text, answer in answers.items() if whole or answer is not None]
-        replies = score(place, [(text, answers[text]) for text in asked], self.pool.timeout)
+        replies = score(problem, place, [(text, answers[text]) for text in asked], self.pool.timeout)
         said = dict(zip(asked, replies, strict=True))
         return [_grade_of(said.get(text), finish, answers[text]) for text, finish in rows]
 

@@ -22,6 +22,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from oneshot_rlvr.errors import OneshotError
+
 PARSE = "parse"  # the mode of a question that only asks whether an expression can be read
 START_LIMIT = 120.0  # seconds to import and warm up; not the first answer's time
 
@@ -168,6 +170,13 @@ class _Workers:
             self._all.add(worker)
         try:
             self._program.ready(_ask(worker, None, START_LIMIT))
+        except (TimeoutError, EOFError, OSError) as error:
+            self._drop(worker)
+            raise OneshotError(
+                "a grading process did not start",
+                where=" ".join((self._program.module, *self._program.arguments)),
+                fix="Is there memory left? Run it with `python -m` to see why.",
+            ) from error
         except BaseException:
             self._drop(worker)
             raise

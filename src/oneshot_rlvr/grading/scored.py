@@ -12,18 +12,22 @@ from dataclasses import dataclass
 
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.grading.pool import Program, Reply, WorkerPool
+from oneshot_rlvr.problems import Problem
 from oneshot_rlvr.problems.adapters import Place, adapter_of
 
-MOST_POOLS = 4  # sets whose workers stay
-MOST_WORKERS = 2  # of a set
+MOST_POOLS = 8  # sets whose workers stay
+MOST_WORKERS = 1  # of a set
+FIX = "Mend the set's name; where its problems differ from process to process, run with PYTHONHASHSEED=0."
 LONGEST = 100_000  # characters of a response that a scorer is given
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """A response to score: the problem's place in its set, the text, and the answer that was found in it."""
+    """A response to score: the problem and its place in its set, the text, and the answer that was found in it."""
 
     index: int
+    question: str
+    gold: str
     text: str
     answer: str | None
 
@@ -32,19 +36,26 @@ _pools: dict[tuple[str, float], WorkerPool] = {}
 _lock = threading.Lock()
 
 
-def score(place: Place, responses: Sequence[tuple[str, str | None]], timeout: float) -> list[Reply]:
+def score(problem: Problem, place: Place, responses: Sequence[tuple[str, str | None]], timeout: float) -> list[Reply]:
     """What the set's own scorer says of (text, answer) responses to one problem, in order.
 
     Raises:
-        OneshotError: the set's library is not installed, or cannot make it or score its own answer.
+        OneshotError: the set's library is not installed, cannot make it or score its own answer, or makes another
+            problem at this place.
     """
     adapter_of(place.set)
-    asked = [Scoring(place.index, text[:LONGEST], answer) for text, answer in responses]
-    return _pool(place.set, timeout).ask(asked)
+    asked = [
+        Scoring(place.index, problem.question, problem.answer, text[:LONGEST], answer) for text, answer in responses
+    ]
+    replies = _pool(place.set, timeout).ask(asked)
+    for reply in replies:
+        _refuse(place.set, reply)
+    return replies
 
 
 def _pool(name: str, timeout: float) -> WorkerPool:
     """A set's workers; those of the set that was asked for longest ago end where there are too many."""
+    ended = []
     with _lock:
         pool = _pools.pop((name, timeout), None)
         if pool is None:
@@ -52,10 +63,12 @@ def _pool(name: str, timeout: float) -> WorkerPool:
             pool = WorkerPool(timeout, min(MOST_WORKERS, os.cpu_count() or 1), program)
         _pools[name, timeout] = pool
         while len(_pools) > MOST_POOLS:
-            _pools.pop(next(iter(_pools))).close()
-        return pool
+            ended.append(_pools.pop(next(iter(_pools))))
+    for old in ended:
+        old.close()
+    return pool
 
 
 def _refuse(name: str, reply: Reply) -> None:
     if reply.failed is not None:
-        raise OneshotError(f"its scorer does not work: {reply.failed}", where=name, fix="Mend the set's name.")
+        raise OneshotError(f"its scorer does not work: {reply.failed}", where=name, fix=FIX)

@@ -1,7 +1,7 @@
 """The worker's side of `scored.py`: another library's scorer, on a model's text, with the doors shut.
 
 The library is trusted, the text is not. What the scorers are known to evaluate is taken from them by the adapter's
-`make_safe`; should one still be led astray, an audit hook refuses it files, processes and the network, and the parent
+`make_safe`; should one still be led astray, an audit hook refuses it writing, programs and the network, and the parent
 kills it at its time limit.
 """
 
@@ -10,11 +10,17 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import time
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from oneshot_rlvr.grading.worker import Answer, serve
+from oneshot_rlvr.grading.worker import Answer, address_space, limit_memory, serve
 
+if TYPE_CHECKING:
+    from oneshot_rlvr.problems.adapters import ForeignSet
+
+MEMORY_TO_OPEN = 4 << 30  # bytes of address space for making a set: mapped data counts
+AHEAD, MOST_AHEAD = 30.0, 1_000  # seconds, problems
 READING = ("os.listdir", "os.scandir", "os.walk", "os.fwalk")  # what an import may do
 SHUT = (
     "os.",
@@ -47,25 +53,40 @@ def _refuse(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 def prepare() -> tuple[Answer, Mapping[str, Any]]:
-    """The set's scorer, tried on the gold of its first problem; or why there is none."""
-    from oneshot_rlvr.problems.adapters import adapters_module, open_set
+    """The set's scorer, tried on the gold of its first problem behind shut doors; or why there is none."""
+    from oneshot_rlvr.problems.adapters import adapter_of, adapters_module, open_set
 
     name = sys.argv[2]
     try:
+        importlib.import_module(adapter_of(name).package)
+        limit_memory(address_space() + MEMORY_TO_OPEN)
         opened = open_set(name)
         if make_safe := getattr(importlib.import_module(adapters_module(name)), "make_safe", None):
             make_safe()
+        _make_ahead(opened)
+        shut_doors()
         opened.check()
     except Exception as error:  # the library's, of any kind; the parent says which
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         return lambda question: {"equal": None}, {"failed": reason}
-    shut_doors()
 
     def answer(question: Mapping[str, Any]) -> Mapping[str, Any]:
+        here = opened.problem(question["index"])
+        if (here.question, here.answer) != (question["question"], question["gold"]):
+            return {"equal": None, "failed": f"it makes another problem than this one at place {question['index']}"}
         opinion = opened.score(question["index"], question["text"], question["answer"])
         return {"equal": opinion.score >= 1.0, "score": opinion.score, "answer": opinion.answer}
 
     return answer, {}
+
+
+def _make_ahead(opened: ForeignSet) -> None:
+    """The first problems, as far as `AHEAD` seconds go, so that making one is not on an answer's time."""
+    started = time.monotonic()
+    for index in range(min(len(opened), MOST_AHEAD)):
+        opened.problem(index)
+        if time.monotonic() - started > AHEAD:
+            return
 
 
 if __name__ == "__main__":

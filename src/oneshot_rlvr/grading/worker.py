@@ -34,9 +34,7 @@ def serve(prepare: Callable[[], tuple[Answer, Mapping[str, Any]]]) -> None:
     replies = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library's print must not look like a reply
     answer, ready = prepare()
-    with contextlib.suppress(ValueError, OSError):  # a platform without it
-        limit = max(MEMORY_LIMIT, _address_space() + HEADROOM)
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    limit_memory(max(MEMORY_LIMIT, address_space() + HEADROOM))
     for line in sys.stdin:
         question = json.loads(line)
         if set(question) == {"timeout"}:
@@ -54,7 +52,13 @@ def serve(prepare: Callable[[], tuple[Answer, Mapping[str, Any]]]) -> None:
         replies.write(json.dumps({**reply, "seconds": time.perf_counter() - started}) + "\n")
 
 
-def _address_space() -> int:
+def limit_memory(limit: int) -> None:
+    """From now on this process may map no more bytes; the limit can be lowered again, not raised."""
+    with contextlib.suppress(ValueError, OSError):  # a platform without it, or lower already
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def address_space() -> int:
     """Bytes that this process has mapped."""
     with open("/proc/self/statm") as file:  # noqa: PTH123
         return int(file.read().split()[0]) * resource.getpagesize()

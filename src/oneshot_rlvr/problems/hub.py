@@ -88,7 +88,7 @@ def from_hub(wanted: HubSet, skip_bad_rows: bool = False, unlabelled: bool = Fal
     where = f"{wanted.repository}, {wanted.split}"
     try:
         rows: Any = datasets.load_dataset(wanted.repository, wanted.configuration, split=wanted.split)
-    except (OSError, ValueError) as error:  # no network, no such set
+    except Exception as error:  # the library's own: no network, no such set, a script where data should be
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise OneshotError(f"cannot load the set: {reason}", where=where, fix=fix) from error
     if wanted.part is not None:

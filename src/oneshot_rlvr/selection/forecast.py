@@ -1,8 +1,9 @@
 """From probes to gains: ridge regression, its penalty by leave-one-out, its intervals by conformal prediction.
 
 The intervals are the jackknife+ (Barber et al., 2021): of each problem left out in turn, the error, and what the fit
-without it says of the new problem. They hold at least 1 - 2 alpha of the time, in practice about 1 - alpha, for
-problems that are drawn as the fitted ones were; on another model nothing promises it, so it is measured.
+without it says of the new problem. With the penalty fixed they hold at least 1 - 2 alpha of the time, in practice
+about 1 - alpha, for problems that are drawn as the fitted ones were. The penalty is chosen on all of them, and on
+another model nothing promises anything: so it is measured.
 """
 
 from __future__ import annotations
@@ -93,14 +94,15 @@ class Forecaster:
             OneshotError: it is none, or is of other features.
         """
         values = read_json(Path(path), FIX)
-        if not isinstance(values, dict) or tuple(values.get("features") or ()) != FEATURES:
+        if not isinstance(values, dict) or values.get("features") != list(FEATURES):
             raise OneshotError("not a fitted forecast of these features", where=path, fix=FIX)
         try:
             rows_PF = np.array(values["rows"], float).reshape(-1, len(FEATURES))
-            gains_P, penalty = np.array(values["gains"], float), float(values["penalty"])
-        except (KeyError, TypeError, ValueError) as error:
+            gains_P, penalty = np.array(values["gains"], float).reshape(-1), float(values["penalty"])
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise OneshotError(f"not a fitted forecast: {error}", where=path, fix=FIX) from error
-        if len(rows_PF) != len(gains_P) or len(gains_P) < FEWEST or not np.isfinite(rows_PF).all() or penalty <= 0:
+        finite = np.isfinite(rows_PF).all() and np.isfinite(gains_P).all() and 0 < penalty < np.inf
+        if len(rows_PF) != len(gains_P) or len(gains_P) < FEWEST or not finite:
             raise OneshotError("not a fitted forecast: rows and gains do not fit", where=path, fix=FIX)
         return cls(FEATURES, tuple(map(tuple, rows_PF.tolist())), tuple(gains_P.tolist()), penalty)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.files import read_json, write_json
 
+LARGEST = 1e300  # of a feature; NaN is not below it
 FIX = "Make one with `oneshot select probe`."
 
 
@@ -72,4 +73,4 @@ def table_of(probes: Iterable[Probe]) -> list[list[float]]:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < LARGEST

@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 from urllib.parse import parse_qsl
@@ -20,6 +19,7 @@ from oneshot_rlvr.problems.problem import Problem
 
 SCORED = "scored_by"  # in a problem's `extra`
 MOST = 1_000_000  # problems of a set
+LONGEST_NAME = 1_000  # characters
 
 
 class Opinion(NamedTuple):
@@ -32,7 +32,9 @@ class Opinion(NamedTuple):
 class ForeignSet(Protocol):
     """A set whose problems and scores another library makes."""
 
-    def problems(self) -> Sequence[Problem]: ...
+    def __len__(self) -> int: ...
+
+    def problem(self, index: int) -> Problem: ...
 
     def score(self, index: int, text: str, answer: str | None) -> Opinion:
         """Of a response to the problem at a place in the set; `answer` is what our extraction found in it."""
@@ -109,7 +111,17 @@ def foreign_problems(name: str) -> list[Problem]:
     Raises:
         OneshotError: as `open_set`; or the library cannot make them.
     """
-    return list(open_set(name).problems())
+    found = open_set(name)
+    try:
+        return [found.problem(index) for index in range(len(found))]
+    except Exception as error:  # the library's own
+        raise cannot(name, error) from error
+
+
+def cannot(name: str, error: Exception) -> OneshotError:
+    """What a user is told where a library cannot make a set."""
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+    return OneshotError(f"its library cannot make it so: {reason}", where=name, fix="Change its options or its data.")
 
 
 def place_of(problem: Problem) -> Place | None:
@@ -122,12 +134,14 @@ def place_of(problem: Problem) -> Place | None:
     if said is None:
         return None
     name, index = (said.get("set"), said.get("index")) if isinstance(said, dict) else (None, None)
-    if not (isinstance(name, str) and is_foreign(name) and type(index) is int and 0 <= index < MOST):
+    known = isinstance(name, str) and len(name) <= LONGEST_NAME and name.isprintable() and is_foreign(name)
+    if not (known and type(index) is int and 0 <= index < MOST):
         raise OneshotError(
             f"its {SCORED!r} names no scorer",
             where=f"problem {problem.id}",
             fix=f'Give {{"set": "{next(iter(ADAPTERS))}:TASK", "index": 0}}, or take it out.',
         )
+    assert isinstance(name, str)
     return Place(name, index)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import logging
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,9 +33,24 @@ class HarnessSet:
     def __init__(self, name: str, task: Any, documents: Sequence[Any], filters: Any, metric: str | None) -> None:
         self.name, self._task, self._documents, self._filters, self._metric = name, task, documents, filters, metric
 
-    def problems(self) -> Sequence[Problem]:
-        """All of them, in order."""
-        return [self._problem(index, document) for index, document in enumerate(self._documents)]
+    def __len__(self) -> int:
+        return len(self._documents)
+
+    def problem(self, index: int) -> Problem:
+        """The problem at a place: the task's description and its question, as the library asks without examples."""
+        document = self._documents[index]
+        gold = self._task.doc_to_target(document)
+        task = self._task.config.task
+        return Problem(
+            id=f"{task}-{index}",
+            question=self._asked(document).strip(),
+            answer=str(gold).strip() or "(whatever its metric accepts)",
+            source=f"lm:{task}",
+            extra={SCORED: {"set": self.name, "index": index}},
+        )
+
+    def _asked(self, document: Any) -> str:
+        return str(self._task.fewshot_context(document, 0))
 
     def score(self, index: int, text: str, answer: str | None) -> Opinion:
         """The metric of a response cut at the task's stop strings. One on which the library fails has 0."""
@@ -50,24 +66,15 @@ class HarnessSet:
     def _score(self, document: Any, text: str) -> Opinion:
         from lm_eval.api.instance import Instance
 
-        asked = Instance("generate_until", document, (self._task.doc_to_text(document), {}), 0)
+        asked = Instance("generate_until", document, (self._asked(document), {}), 0)
         asked.resps = [_until(text, (self._task.config.generation_kwargs or {}).get("until"))]
         self._filters.apply([asked])
         read = asked.filtered_resps[self._filters.name]
         found = self._task.process_results(document, [read])
         metric = self._metric or next(iter(found))
-        return Opinion(min(max(float(found[metric]), 0.0), 1.0), read if isinstance(read, str) else None)
-
-    def _problem(self, index: int, document: Any) -> Problem:
-        gold = self._task.doc_to_target(document)
-        question = str(self._task.doc_to_text(document)).strip()
-        task = self._task.config.task
-        return Problem(
-            id=f"{task}-{index}",
-            question=question,
-            answer=str(gold).strip() or "(whatever its metric accepts)",
-            source=f"lm:{task}",
-            extra={SCORED: {"set": self.name, "index": index}},
+        score = float(found[metric])
+        return Opinion(
+            min(max(score, 0.0), 1.0) if math.isfinite(score) else 0.0, read if isinstance(read, str) else None
         )
 
 
@@ -127,7 +134,7 @@ def _loaded(task_name: str, name: str) -> Any:
         tasks = TaskManager(include_path=_files()[task_name].parent, include_defaults=False)
         config = tasks._factory._load_full_config(tasks.task_index[task_name], None)
         return tasks.load([{**config, **_local_data(config)}])["tasks"][task_name]
-    except (OSError, ValueError, ImportError, AttributeError, RuntimeError, LookupError) as error:  # no network, ...
+    except Exception as error:  # the library's own: no network, a package it wants, a damaged file
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         fix = "Let ONESHOT_DATA name a folder with its data, called as the data set is, as .jsonl, .csv or .parquet."
         raise OneshotError(f"cannot load {task_name}: {reason}", where=name, fix=fix) from error
@@ -138,7 +145,7 @@ def _local_data(config: Mapping[str, Any]) -> Mapping[str, Any]:
     path = named_sets().get(str(config.get("dataset_path", "")).rpartition("/")[2])
     if path is None or config.get("custom_dataset"):
         return {}
-    splits = {config[f"{split}_split"] for split in SPLITS if config.get(f"{split}_split")}
+    splits = {config[f"{split}_split"] for split in (*SPLITS, "fewshot") if config.get(f"{split}_split")}
     files = dict.fromkeys(sorted(splits), str(path))
     return {"dataset_path": READERS[path.suffix], "dataset_name": None, "dataset_kwargs": {"data_files": files}}
 

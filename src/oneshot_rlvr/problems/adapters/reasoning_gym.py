@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
+import math
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from oneshot_rlvr.errors import OneshotError, nearest
-from oneshot_rlvr.problems.adapters import SCORED, Opinion, task_and_options, whole
+from oneshot_rlvr.problems.adapters import SCORED, Opinion, cannot, task_and_options, whole
 from oneshot_rlvr.problems.problem import Problem
 
 SIZE = 500  # problems, as the library has it
@@ -27,6 +29,8 @@ EVALUATING = (
 FUNCTIONS = {"sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "exp", "log", "ln", "sqrt", "pi"}
 LONGEST = 1_000  # characters of an expression
 MOST_DIGITS = 400  # of one number
+LARGEST_POWER = 9_999
+NOT_FINITE = re.compile(r"(?i)\b(?:nan|inf|infinity)\b")
 
 
 class GymSet:
@@ -35,24 +39,16 @@ class GymSet:
     def __init__(self, name: str, task: str, made: Any) -> None:
         self.name, self.task, self._made = name, task, made
 
-    def problems(self) -> Sequence[Problem]:
-        """All of them, in order."""
-        return [self._problem(index, self._made[index]) for index in range(len(self._made))]
+    def __len__(self) -> int:
+        return len(self._made)
 
-    def score(self, index: int, text: str, answer: str | None) -> Opinion:
-        """What the task's own `score_answer` says. An answer on which it fails has 0."""
-        entry = self._made[index]
-        try:
-            return Opinion(min(max(float(self._made.score_answer(answer, entry)), 0.0), 1.0), answer)
-        except Exception:  # the library's own, on a model's text
-            return Opinion(0.0, answer)
+    @functools.lru_cache(maxsize=1024)  # noqa: B019 - a set lives as long as its process, or nearly
+    def _entry(self, index: int) -> dict[str, Any]:
+        return self._made[index]
 
-    def check(self) -> None:
-        """Score the first problem's own answer."""
-        entry = self._made[0]
-        self._made.score_answer(entry["answer"], entry)
-
-    def _problem(self, index: int, entry: dict[str, Any]) -> Problem:
+    def problem(self, index: int) -> Problem:
+        """The problem at a place."""
+        entry = self._entry(index)
         gold = entry.get("answer")
         return Problem(
             id=f"{self.task}-{index}",
@@ -62,6 +58,22 @@ class GymSet:
             category=self._made.category,
             extra={SCORED: {"set": self.name, "index": index}},
         )
+
+    def score(self, index: int, text: str, answer: str | None) -> Opinion:
+        """What the task's own `score_answer` says. An answer on which it fails has 0."""
+        entry = self._entry(index)
+        if NOT_FINITE.search(answer or "") and not NOT_FINITE.search(str(entry.get("answer"))):
+            return Opinion(0.0, answer)  # some scorers take NaN for right: no difference from it is large
+        try:
+            found = float(self._made.score_answer(answer, entry))
+            return Opinion(min(max(found, 0.0), 1.0) if math.isfinite(found) else 0.0, answer)
+        except Exception:  # the library's own, on a model's text
+            return Opinion(0.0, answer)
+
+    def check(self) -> None:
+        """Score the first problem's own answer."""
+        entry = self._entry(0)
+        self._made.score_answer(entry["answer"], entry)
 
 
 def open_set(name: str) -> GymSet:
@@ -78,14 +90,14 @@ def open_set(name: str) -> GymSet:
         raise OneshotError(f"reasoning-gym has no task {task!r}", where=name, fix=nearest(task, sorted(DATASETS)))
     options["size"] = whole(name, "size", options.get("size", SIZE), 1)
     options["seed"] = whole(name, "seed", options.get("seed", 0), 0, 2**32 - 1)
-    known = [field.name for field in dataclasses.fields(DATASETS[task][1])]
+    fields = [field.name for field in dataclasses.fields(DATASETS[task][1])]
+    known = [field for field in fields if not field.endswith(("file", "path"))]  # a name opens nothing
     if unknown := [key for key in options if key not in known]:
         raise OneshotError(f"{task} has no option {unknown[0]!r}", where=name, fix=nearest(unknown[0], known))
     try:
         return GymSet(name, task, reasoning_gym.create_dataset(task, **options))
-    except (AssertionError, TypeError, ValueError, ArithmeticError, LookupError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise OneshotError(f"{task} cannot be made so: {reason}", where=name, fix="Change its options.") from error
+    except Exception as error:  # the library's own
+        raise cannot(name, error) from error
 
 
 def make_safe() -> None:
@@ -101,10 +113,10 @@ def make_safe() -> None:
         if module is None:
             raise RuntimeError(f"reasoning-gym has no module {name} any more")
         module.__dict__["eval"] = ast.literal_eval
-    parse = only_arithmetic(sympy.parse_expr)
-    sympy.parse_expr = parse
+    theirs = sympy.parse_expr
+    parse = sympy.parse_expr = only_arithmetic(theirs)
     for name, module in list(sys.modules.items()):
-        if name.startswith("reasoning_gym.") and hasattr(module, "parse_expr"):
+        if name.startswith("reasoning_gym.") and getattr(module, "parse_expr", None) is theirs:
             setattr(module, "parse_expr", parse)  # noqa: B010
 
 
@@ -122,7 +134,7 @@ def only_arithmetic(parse: Callable[..., Any]) -> Callable[..., Any]:
 def is_arithmetic(text: object) -> bool:
     """Numbers, one-letter names, known functions and the signs of arithmetic; no attribute, index or string.
 
-    Powers of powers and numbers of hundreds of digits are refused too: nobody's answer has them.
+    Numbers of hundreds of digits, powers beyond `LARGEST_POWER` and powers of powers of numbers are refused too.
     """
     if not isinstance(text, str) or len(text) > LONGEST or not re.fullmatch(r"[0-9A-Za-z\s+\-*/^().]*", text):
         return False
@@ -132,5 +144,22 @@ def is_arithmetic(text: object) -> bool:
         return False
     if any(len(digits) > MOST_DIGITS for digits in re.findall(r"\d+", text)):
         return False
-    powers = re.findall(r"(?:\*\*|\^)\s*(\([^()]*(?:\*\*|\^|\()|[-+\w.]+\s*(?:\*\*|\^)|[-+(\s]*\d{5,})", text)
-    return not powers
+    try:
+        tree = ast.parse(text.strip().replace("^", "**"), mode="eval")
+    except (SyntaxError, ValueError, MemoryError, RecursionError):
+        return False
+    return not any(_too_large(node) for node in ast.walk(tree))
+
+
+def _too_large(node: ast.AST) -> bool:
+    """Whether this is a power of numbers alone with another power in it, or with a very large exponent."""
+    if not (isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow)):
+        return False
+    within = list(ast.walk(node))
+    exponents = [part.value for part in ast.walk(node.right) if isinstance(part, ast.Constant)]
+    if any(isinstance(value, int | float) and value > LARGEST_POWER for value in exponents):
+        return True
+    called = {id(part.func) for part in within if isinstance(part, ast.Call)}
+    symbols = [part for part in within if isinstance(part, ast.Name) and id(part) not in called]
+    powers = [part for part in within if isinstance(part, ast.BinOp) and isinstance(part.op, ast.Pow)]
+    return not symbols and len(powers) > 1
