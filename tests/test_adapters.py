@@ -156,20 +156,6 @@ def test_no_number_is_not_the_answer(gym):
     assert made.score(0, "", "inf + 2i").score == 0.0
 
 
-def test_a_tasks_own_parser_stays_its_own(gym):
-    """`propositional_logic` has a function called as sympy's parser is."""
-    program = """
-from oneshot_rlvr.problems.adapters import open_set
-from oneshot_rlvr.problems.adapters.reasoning_gym import make_safe
-made = open_set("rg:propositional_logic?size=3&seed=1")
-answers = [made._entry(i)["metadata"]["example_answer"] for i in range(3)]
-make_safe()
-print(min(made.score(i, "", answer).score for i, answer in enumerate(answers)))
-"""
-    said = subprocess.run([sys.executable, "-c", program], check=True, timeout=100, capture_output=True, text=True)
-    assert float(said.stdout) == 1.0
-
-
 # A call that leaves a file behind, as each scorer would have it evaluated.
 def attacks(canary: Path) -> dict[str, str]:
     call = f"__import__('pathlib').Path({str(canary)!r}).touch()"
@@ -195,12 +181,18 @@ sets = {task: open_set(f"rg:{task}?size=1&seed=1") for task in texts}
 if sys.argv[2] == "guarded":
     make_safe()
 print(max(sets[task].score(0, text, text).score for task, text in texts.items()))
+logic = open_set("rg:propositional_logic?size=1&seed=1")  # has a parser of its own, called as sympy's is
+right = logic._entry(0)["metadata"]["example_answer"]
+print(logic.score(0, right, right).score)
 """
 
 
 def score_in_a_process(texts: dict[str, str], how: str) -> float:
     command = [sys.executable, "-c", SCORE, json.dumps(texts), how]
-    return float(subprocess.run(command, check=True, timeout=100, capture_output=True, text=True).stdout)
+    said = subprocess.run(command, check=True, timeout=100, capture_output=True, text=True).stdout
+    highest, logic = map(float, said.split())
+    assert logic == 1.0
+    return highest
 
 
 def test_nothing_that_a_model_says_is_run(gym, tmp_path):
