@@ -28,6 +28,11 @@ class Interrupted(Exception):  # noqa: N818 - it is not an error
     """Work was stopped by Ctrl-C or SIGTERM after what it had was saved; it can go on."""
 
 
+def first_line(error: BaseException, most: int = 300) -> str:
+    """The first line of what another library says, or the kind of its error."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:most]
+
+
 def nearest(name: str, choices: list[str]) -> str:
     """A "did you mean" hint for a misspelt name: the nearest choice, of equals one of the same letters; else all."""
     import difflib

@@ -11,7 +11,7 @@ import io
 import json
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
@@ -125,15 +125,17 @@ def _untrained(config: Config, row: Row) -> Config:
     return Config(model=config.model, sampling=SamplingSection(**own), data=data)
 
 
-def cells_of(rows: Sequence[Row], asked: Asked) -> tuple[list[Cell], dict[str, str]]:
-    """Every row from every seed, the base first; and rows that this model cannot have, with the reason.
+def cells_of(
+    rows: Sequence[Row], asked: Asked, seeds: Iterable[int] | None = None
+) -> tuple[list[Cell], dict[str, str]]:
+    """Every row from every seed (or from these), the base first; and rows that this model cannot have, with the reason.
 
     Raises:
         OneshotError: a recipe, model or setting that cannot be used, or no row that can; nothing has been trained then.
     """
     found: list[Cell] = []
     reasons: dict[str, str] = {}
-    for seed in range(asked.seeds):
+    for seed in range(asked.seeds) if seeds is None else seeds:
         for row in rows:
             recipe, model = row.recipe if row.trains else "grpo", row.model or asked.model
             settings = [*(f"{key}={value}" for key, value in row.settings.items()), *asked.settings]

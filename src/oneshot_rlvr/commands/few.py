@@ -23,7 +23,9 @@ from oneshot_rlvr.commands.options import (
     with_commas,
 )
 from oneshot_rlvr.commands.select import PastAccuracy, Probed
-from oneshot_rlvr.commands.terminal import Quiet, Settings, plain
+from oneshot_rlvr.commands.study import run_and_tell
+from oneshot_rlvr.commands.terminal import Quiet, Settings
+from oneshot_rlvr.errors import OneshotError
 
 if TYPE_CHECKING:
     from oneshot_rlvr.commands.ablation import Asked, Cell
@@ -52,14 +54,8 @@ def few(
     quiet: Quiet = False,
 ) -> None:
     """The first 1, 2, 4, ... of a ranking, as many by chance, and the whole pool: what each gives. Resumable."""
-    from oneshot_rlvr.commands.ablation import Asked, run_cells
-    from oneshot_rlvr.commands.ablation_table import table_of
+    from oneshot_rlvr.commands.ablation import Asked
     from oneshot_rlvr.commands.choosing import candidates_of
-    from oneshot_rlvr.commands.progress import Reporter
-    from oneshot_rlvr.errors import OneshotError
-    from oneshot_rlvr.files import locked, write_json
-    from oneshot_rlvr.reporting.curves import write_sizes
-    from oneshot_rlvr.runs.environment import environment
     from oneshot_rlvr.selection import rank
 
     candidates = candidates_of(pool, history, probes)
@@ -69,21 +65,24 @@ def few(
     asked = Asked(out, model, seeds, steps, settings or (), "honest", with_commas(suites), limit, samples, workers)
     cells = [cell for seed in range(seeds) for cell in cells_of_a_seed(seed, ids, counts, pool, recipe, asked)]
     print(f"{len(counts)} sizes, {seeds} seeds, folder {out}")
-    with locked(out, "few"), Reporter(quiet).task("Runs", len(cells)) as task:
-        failed = run_cells(cells, lambda cell, done, total: task.update(done, f"{cell.row.name} {cell.seed}", total))
-        found: dict[str, Any] = {"by": by, "chosen": ids[: counts[-1]], **summary(table_of(cells), counts)}
-        write_json(out / "few.json", found)
-        write_sizes(out / "few.html", found["sizes"], found["pool"])
-        write_json(out / "about.json", environment(cells[0].config.model.device, 1))
-        print(plain(_markdown(found)), end="")
-    if failed:
-        name, reason = next(iter(failed.items()))
-        raise OneshotError(f"{len(failed)} runs failed: {name}: {reason}", where=out, fix="Run the command again.")
+    run_and_tell(cells, "few", quiet, lambda: _written(cells, {"by": by, "chosen": ids[: counts[-1]]}, counts))
+
+
+def _written(cells: Sequence[Cell], about: dict[str, Any], counts: Sequence[int]) -> str:
+    """`few.json`, what it was made with, a page; returns the table for people."""
+    from oneshot_rlvr.commands.ablation_table import table_of
+    from oneshot_rlvr.files import write_json
+    from oneshot_rlvr.reporting.curves import write_sizes
+    from oneshot_rlvr.runs.environment import environment
+
+    out, found = cells[0].asked.out, {**about, **summary(table_of(cells), counts)}
+    write_json(out / "few.json", found)
+    write_sizes(out / "few.html", found["sizes"], found["pool"])
+    write_json(out / "about.json", environment(cells[0].config.model.device, 1))
+    return _markdown(found)
 
 
 def _counts(text: str, most: int) -> list[int]:
-    from oneshot_rlvr.errors import OneshotError
-
     words = [word.strip() for word in text.split(",")]
     counts = sorted({int(word) for word in words if word.isdecimal() and len(word) < 8})
     if len(counts) != len(words) or not 1 <= counts[0] <= counts[-1] <= most:
@@ -104,16 +103,10 @@ def cells_of_a_seed(
         return Row(name, recipe, settings={"data.problems": pool, "data.only": json.dumps(list(only))})
 
     rows = [row(f"{what}-{n}", order[:n]) for what, order in ((CHOSEN, ids), (CHANCE, drawn)) for n in counts]
-    cells, reasons = cells_of([*rows, row(POOL, [])], asked)
-    _refuse(reasons)
-    return [cell for cell in cells if cell.seed == seed]
-
-
-def _refuse(reasons: dict[str, str]) -> None:
-    from oneshot_rlvr.errors import OneshotError
-
+    cells, reasons = cells_of([*rows, row(POOL, [])], asked, [seed])
     for name, reason in reasons.items():
         raise OneshotError(reason, where=name, fix="Leave that problem out of the pool.")
+    return cells
 
 
 def summary(table: dict[str, dict[str, Any]], counts: Sequence[int]) -> dict[str, Any]:

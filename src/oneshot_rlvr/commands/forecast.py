@@ -15,6 +15,7 @@ from oneshot_rlvr.errors import OneshotError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from oneshot_rlvr.commands.probing import Probing
     from oneshot_rlvr.selection.forecast import Prediction
     from oneshot_rlvr.selection.probes import Probe
 
@@ -39,19 +40,17 @@ def probe(
     quiet: Quiet = False,
 ) -> None:
     """Probe problems: a few steps of rollouts, one gradient, a short fast burst. All of the pool unless named."""
+    from oneshot_rlvr.commands.probing import Probing
     from oneshot_rlvr.problems import find_problems
     from oneshot_rlvr.selection.probes import write_probes
 
     if ids and study is not None:
         raise OneshotError("problems by id, and a study", where="--study", fix="Give one of them.")
     wanted = [row["id"] for row in _gains(study)] if study is not None else ids or [p.id for p in find_problems(pool)]
-    found = _probed(wanted, pool, model, recipe, held_out, seed, out, settings or (), quiet)
+    found = _probed(wanted, Probing(out, pool, held_out, model, recipe, seed, settings or ()), quiet)
     write_probes(out / "probes.json", model, recipe, found)
-    print(
-        plain(
-            f"{len(found)} probes, {100 * max(p.cost for p in found.values()):.1f} % of a run each: {out}/probes.json"
-        )
-    )
+    cost = max(one.cost for one in found.values())
+    print(plain(f"{len(found)} probes, {100 * cost:.1f} % of a run each: {out}/probes.json"))
 
 
 def fit(
@@ -90,10 +89,11 @@ def forecast(
     quiet: Quiet = False,
 ) -> None:
     """The gain to expect of problems that nobody has trained on, with 90 % intervals, from a probe of each."""
+    from oneshot_rlvr.commands.probing import Probing
     from oneshot_rlvr.selection.forecast import Forecaster
 
     forecaster = Forecaster.read(fitted or _shipped())
-    found = _probed(ids, pool, model, recipe, held_out, seed, out, settings or (), quiet or as_json)
+    found = _probed(ids, Probing(out, pool, held_out, model, recipe, seed, settings or ()), quiet or as_json)
     predicted = dict(zip(found, forecaster.predict(list(found.values())), strict=True))
     order = sorted(predicted, key=lambda key: -predicted[key].gain)
     if as_json:
@@ -138,23 +138,11 @@ def check(
     print(f"forecasts are {found['bias']:+.1f} points off on average")
 
 
-def _probed(
-    ids: Sequence[str],
-    pool: str,
-    model: str,
-    recipe: str,
-    held_out: int,
-    seed: int,
-    out: Path,
-    settings: Sequence[str],
-    quiet: bool,
-) -> dict[str, Probe]:
-    from oneshot_rlvr.commands.probing import Probing
+def _probed(ids: Sequence[str], probing: Probing, quiet: bool) -> dict[str, Probe]:
     from oneshot_rlvr.commands.progress import Reporter
     from oneshot_rlvr.files import locked
 
-    probing = Probing(out, pool, held_out, model, recipe, seed, tuple(settings))
-    with locked(out, "probe"), Reporter(quiet).task("Probes", len(ids)) as task:
+    with locked(probing.out, "probe"), Reporter(quiet).task("Probes", len(ids)) as task:
         return probing.run(ids, lambda name, done, total: task.update(done, name, total))
 
 

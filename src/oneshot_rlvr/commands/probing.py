@@ -6,24 +6,26 @@ burst goes `FASTER` times as fast as the run would. The pool's mean gradient is 
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from hashlib import blake2b
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 
 from oneshot_rlvr.algorithms import Experience
 from oneshot_rlvr.config import Config, resolve
 from oneshot_rlvr.errors import OneshotError
-from oneshot_rlvr.files import checksum_of
+from oneshot_rlvr.files import checksum_of, write_atomically
 from oneshot_rlvr.grading.features import mean
 from oneshot_rlvr.policy.model import as_the_model_asks
 from oneshot_rlvr.problems import Problem, find_problems, to_jsonl
 from oneshot_rlvr.rollout import Prompt, SamplingParams
+from oneshot_rlvr.rollout.randomness import fold
 from oneshot_rlvr.runs import Run
 from oneshot_rlvr.sealing import read_record, write_record
 from oneshot_rlvr.selection.history import visit_of
@@ -81,12 +83,12 @@ class Probing:
     def _key(self) -> str:
         """Names what a probe depends on besides its problem; a model's weights by the model's name."""
         texts = [checksum_of(to_jsonl(problems)) for problems in (self.held_out, self.problems.values())]
-        said = json.dumps([self.configured([]).model_dump(mode="json"), texts, BURST, FASTER])
-        return blake2b(said.encode(), digest_size=8).hexdigest()
+        values = json.dumps(self.configured([]).model_dump(mode="json"))
+        return f"{fold(values, *texts, BURST, str(FASTER)):016x}"
 
     def path(self, problem: str) -> Path:
         """Where a problem's probe is kept."""
-        return self.out / "probes" / f"{blake2b(f'{self._key} {problem}'.encode(), digest_size=8).hexdigest()}.json"
+        return self.out / "probes" / f"{fold(self._key, problem):016x}.json"
 
     def run(self, ids: Sequence[str], heard: Callable[[str, int, int], None]) -> dict[str, Probe]:
         """The probes of these problems; those that are there already are not made again.
@@ -157,7 +159,7 @@ class Probing:
     def pool_gradient(self) -> torch.Tensor:
         """The mean over the pool of the untrained model's gradient; made once and kept."""
         path = self.out / f"pool_{self._key}.safetensors"
-        if path.exists():
+        with contextlib.suppress(FileNotFoundError, SafetensorError):  # not there, or damaged: made again
             return load_file(path)["gradient"]
         problems = list(self.problems.values())
         trainer = self.trainer(problems)
@@ -166,10 +168,7 @@ class Probing:
         for step in range(1, steps + 1):
             experience = experienced(trainer, trainer.collect(step))
             total = total + gradient(trainer.models, experience, trainer.algorithm, trainer.config, trainer.budget)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        save_file({"gradient": total / steps}, partial)
-        partial.replace(path)
+        write_atomically(path, save({"gradient": total / steps}))
         return total / steps
 
 

@@ -24,7 +24,7 @@ from oneshot_rlvr.commands.select import PastAccuracy, Probed
 from oneshot_rlvr.commands.terminal import Quiet, Settings, plain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from oneshot_rlvr.commands.ablation import Cell
     from oneshot_rlvr.selection import Candidates, Ranked
@@ -48,12 +48,10 @@ def study(
     quiet: Quiet = False,
 ) -> None:
     """Train on each of many problems alone: their gains, and each selector's rank correlation with them. Resumable."""
-    from oneshot_rlvr.commands.ablation import Asked, cells_of, run_cells
+    from oneshot_rlvr.commands.ablation import Asked, cells_of
     from oneshot_rlvr.commands.choosing import candidates_of
-    from oneshot_rlvr.commands.progress import Reporter
     from oneshot_rlvr.config.suites import Row
     from oneshot_rlvr.errors import OneshotError
-    from oneshot_rlvr.files import locked
     from oneshot_rlvr.selection import rank
     from oneshot_rlvr.selection.study import spread
 
@@ -72,9 +70,24 @@ def study(
     print(f"{len(chosen)} problems, {seeds} seeds, folder {out}")
     for row, reason in reasons.items():
         print(f"Left out: {row}: {reason}")
-    with locked(out, "study"), Reporter(quiet).task("One-shot runs", len(cells)) as task:
+    run_and_tell(cells, "study", quiet, lambda: _written(out, cells, candidates, chosen))
+
+
+def run_and_tell(cells: Sequence[Cell], lock: str, quiet: bool, written: Callable[[], str]) -> None:
+    """Run what is missing of a folder's cells, and print what is then `written`.
+
+    Raises:
+        OneshotError: some failed; what there is was written all the same.
+    """
+    from oneshot_rlvr.commands.ablation import run_cells
+    from oneshot_rlvr.commands.progress import Reporter
+    from oneshot_rlvr.errors import OneshotError
+    from oneshot_rlvr.files import locked
+
+    out = cells[0].asked.out
+    with locked(out, lock), Reporter(quiet).task("Runs", len(cells)) as task:
         failed = run_cells(cells, lambda cell, done, total: task.update(done, f"{cell.row.name} {cell.seed}", total))
-        print(plain(_written(out, cells, candidates, chosen)), end="")
+        print(plain(written()), end="")
     if failed:
         name, reason = next(iter(failed.items()))
         raise OneshotError(f"{len(failed)} runs failed: {name}: {reason}", where=out, fix="Run the command again.")

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from oneshot_rlvr.config import Config
-from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.errors import OneshotError, first_line
 from oneshot_rlvr.files import MANIFEST, write_folder_atomically
 from oneshot_rlvr.problems.benchmarks import title_of
 from oneshot_rlvr.runs import EvaluationFolder, ModelScores, Run, Scores, step_name, step_of
@@ -177,9 +177,8 @@ def push(folder: Path, repository: str, private: bool) -> str:
             repo_id=repository, folder_path=str(folder), commit_message="Trained with oneshot-rlvr"
         )
     except Exception as error:  # its transport's errors have no common base that is ours to import
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise OneshotError(
-            f"the hub did not take it: {reason}",
+            f"the hub did not take it: {first_line(error)}",
             where=repository,
             fix="Check the name, the network and `hf auth login`.",
         ) from error

@@ -17,9 +17,9 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from oneshot_rlvr.errors import OneshotError
@@ -54,10 +54,14 @@ class Reply:
 
 @dataclass(frozen=True)
 class Program:
-    """What a worker runs: a module of ours with arguments; `ready` looks at its first reply, and may raise."""
+    """What a worker runs: a module of ours with arguments; `ready` looks at its first reply, and may raise.
+
+    `environment` is added to this process's.
+    """
 
     module: str = "oneshot_rlvr.grading.worker"
     arguments: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
     ready: Callable[[Reply], None] = lambda reply: None
 
 
@@ -190,7 +194,8 @@ class _Workers:
 
 def _start(program: Program) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-P", "-m", program.module, str(os.getpid()), *program.arguments]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(command, env=os.environ | program.environment, **pipes)
 
 
 def _ask(worker: subprocess.Popen[bytes], question: Any, timeout: float) -> Reply:

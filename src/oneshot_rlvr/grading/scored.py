@@ -1,23 +1,22 @@
 """Problems of other libraries' sets, scored by these in processes that are killed when late (see `problems.adapters`).
 
-One pool of workers a set: a worker loads the library and makes the set once, before it is asked.
+One worker a set: it loads the library and makes the set once, before it is asked.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.grading.pool import Program, Reply, WorkerPool
 from oneshot_rlvr.problems import Problem
-from oneshot_rlvr.problems.adapters import Place, adapter_of
+from oneshot_rlvr.problems.adapters import FIXED_HASHES, Place, adapter_of
 
-MOST_POOLS = 8  # sets whose workers stay
-MOST_WORKERS = 1  # of a set
-FIX = "Mend the set's name; where its problems differ from process to process, run with PYTHONHASHSEED=0."
+MOST_POOLS = 8  # sets whose worker stays
+FIX = "Mend the set's name; or make the problems again, with this version of its library."
 LONGEST = 100_000  # characters of a response that a scorer is given
 
 
@@ -54,13 +53,13 @@ def score(problem: Problem, place: Place, responses: Sequence[tuple[str, str | N
 
 
 def _pool(name: str, timeout: float) -> WorkerPool:
-    """A set's workers; those of the set that was asked for longest ago end where there are too many."""
+    """A set's worker; that of the set that was asked for longest ago ends where there are too many."""
     ended = []
     with _lock:
         pool = _pools.pop((name, timeout), None)
         if pool is None:
-            program = Program("oneshot_rlvr.grading.scored_worker", (name,), lambda reply: _refuse(name, reply))
-            pool = WorkerPool(timeout, min(MOST_WORKERS, os.cpu_count() or 1), program)
+            ready = partial(_refuse, name)
+            pool = WorkerPool(timeout, 1, Program("oneshot_rlvr.grading.scored_worker", (name,), FIXED_HASHES, ready))
         _pools[name, timeout] = pool
         while len(_pools) > MOST_POOLS:
             ended.append(_pools.pop(next(iter(_pools))))

@@ -14,6 +14,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from oneshot_rlvr.errors import first_line
 from oneshot_rlvr.grading.worker import Answer, address_space, limit_memory, serve
 
 if TYPE_CHECKING:
@@ -67,8 +68,7 @@ def prepare() -> tuple[Answer, Mapping[str, Any]]:
         shut_doors()
         opened.check()
     except Exception as error:  # the library's, of any kind; the parent says which
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        return lambda question: {"equal": None}, {"failed": reason}
+        return lambda question: {"equal": None}, {"failed": first_line(error)}
 
     def answer(question: Mapping[str, Any]) -> Mapping[str, Any]:
         here = opened.problem(question["index"])

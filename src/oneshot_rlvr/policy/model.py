@@ -18,7 +18,7 @@ from transformers.utils import logging as transformers_logging
 
 from oneshot_rlvr.config import Config, ModelSection
 from oneshot_rlvr.config.known import model_folder
-from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.errors import OneshotError, first_line
 from oneshot_rlvr.policy.lora import merged_state
 from oneshot_rlvr.policy.support import shared_prefix_problem
 
@@ -242,7 +242,7 @@ def load_tokenizer(source: str, trust: bool) -> Any:
         tokenizer: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=trust)
     except (OSError, ValueError, KeyError) as error:
         raise OneshotError(
-            f"cannot load the tokenizer: {_first_line(error)}", where=source, fix="Check the folder or name."
+            f"cannot load the tokenizer: {first_line(error)}", where=source, fix="Check the folder or name."
         ) from error
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -263,7 +263,7 @@ def _load_model(source: str, section: ModelSection) -> PreTrainedModel:
         )
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise OneshotError(
-            f"cannot load the model: {_first_line(error)}", where=source, fix="Check the folder or name."
+            f"cannot load the model: {first_line(error)}", where=source, fix="Check the folder or name."
         ) from error
     model, loading = loaded
     missing = sorted(loading["missing_keys"])
@@ -289,7 +289,3 @@ def _stop_ids(model: PreTrainedModel, tokenizer: Any, source: str) -> tuple[int,
             "neither the model nor the tokenizer names an end token", where=source, fix="Set eos_token_id."
         )
     return tuple(sorted(found))
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]

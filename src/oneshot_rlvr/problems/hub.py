@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
 
-from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.errors import OneshotError, first_line
 from oneshot_rlvr.problems.loaders import from_rows
 from oneshot_rlvr.problems.problem import Problem
 
@@ -89,8 +89,7 @@ def from_hub(wanted: HubSet, skip_bad_rows: bool = False, unlabelled: bool = Fal
     try:
         rows: Any = datasets.load_dataset(wanted.repository, wanted.configuration, split=wanted.split)
     except Exception as error:  # the library's own: no network, no such set, a script where data should be
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise OneshotError(f"cannot load the set: {reason}", where=where, fix=fix) from error
+        raise OneshotError(f"cannot load the set: {first_line(error)}", where=where, fix=fix) from error
     if wanted.part is not None:
         rows = _part(rows, wanted.part)
     found = _numbered(rows, wanted, where)

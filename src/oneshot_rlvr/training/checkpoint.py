@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from oneshot_rlvr.algorithms.kl_control import KlControl
 from oneshot_rlvr.config import Config
-from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.errors import OneshotError, first_line
 from oneshot_rlvr.files import write_folder_atomically
 from oneshot_rlvr.policy import load_policy
 from oneshot_rlvr.policy.lora import adapter_tensors, add_adapters, restore_adapters
@@ -98,7 +98,6 @@ def restore_learner(run: Run, step: int, learner: Learner) -> None:
             restore_adapters(learner.module, load_file(own / "adapters.safetensors"))
         restore_optimizer(learner.module, learner.optimizer, load_file(own / "optimizer.safetensors"))
     except (OSError, SafetensorError, KeyError, RuntimeError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise OneshotError(
-            f"the state of the {learner.name} is damaged ({reason})", where=checkpoint, fix=FIX
+            f"the state of the {learner.name} is damaged ({first_line(error)})", where=checkpoint, fix=FIX
         ) from error

@@ -7,19 +7,25 @@ brings data of its own into it.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.util
 import json
+import math
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 from urllib.parse import parse_qsl
 
-from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.errors import OneshotError, first_line
 from oneshot_rlvr.problems.problem import Problem
 
 SCORED = "scored_by"  # in a problem's `extra`
 MOST = 1_000_000  # problems of a set
 LONGEST_NAME = 1_000  # characters
+FIXED_HASHES = {"PYTHONHASHSEED": "0"}  # in the environment of processes that make a set
 
 
 class Opinion(NamedTuple):
@@ -27,6 +33,11 @@ class Opinion(NamedTuple):
 
     score: float
     answer: str | None = None
+
+    @classmethod
+    def of(cls, score: float, answer: str | None = None) -> Opinion:
+        """A library's score, cut to 0 to 1; what is no number is 0."""
+        return cls(min(max(score, 0.0), 1.0) if math.isfinite(score) else 0.0, answer)
 
 
 class ForeignSet(Protocol):
@@ -47,16 +58,20 @@ class ForeignSet(Protocol):
 
 @dataclass(frozen=True)
 class Adapter:
-    """A library: our module for it, its package and our extra, and what of a response its scorers read."""
+    """A library: our module for it, its package and our extra, and what of a response its scorers read.
+
+    `by_hashes`: some of its tasks are other ones where Python's string hashes are others.
+    """
 
     module: str
     package: str
     extra: str
     reads: Literal["answer", "response"]
+    by_hashes: bool = False
 
 
 ADAPTERS = {
-    "rg": Adapter("reasoning_gym", "reasoning_gym", "gym", reads="answer"),
+    "rg": Adapter("reasoning_gym", "reasoning_gym", "gym", reads="answer", by_hashes=True),
     "lm": Adapter("lm_eval", "lm_eval", "lm-eval", reads="response"),
 }
 
@@ -106,21 +121,37 @@ def adapters_module(name: str) -> str:
 
 
 def foreign_problems(name: str) -> list[Problem]:
-    """The problems of a foreign set, each with its place in it.
+    """The problems of a foreign set, each with its place in it: the same in every process.
 
     Raises:
         OneshotError: as `open_set`; or the library cannot make them.
     """
     found = open_set(name)
+    if adapter_of(name).by_hashes:
+        return [Problem(**json.loads(line)) for line in _made_apart(name).split("\n")[:-1]]
     try:
-        return [found.problem(index) for index in range(len(found))]
+        return all_of(found)
     except Exception as error:  # the library's own
-        raise cannot(name, error) from error
+        raise cannot(name, first_line(error)) from error
 
 
-def cannot(name: str, error: Exception) -> OneshotError:
+def all_of(found: ForeignSet) -> list[Problem]:
+    """Every problem of a set, in order."""
+    return [found.problem(index) for index in range(len(found))]
+
+
+@functools.lru_cache(maxsize=16)
+def _made_apart(name: str) -> str:
+    """A set's problems as jsonl, by a process with `FIXED_HASHES`: some tasks go through sets of strings."""
+    command = [sys.executable, "-P", "-m", f"{__name__}.make", str(os.getpid()), name]
+    made = subprocess.run(command, stdout=subprocess.PIPE, text=True, env=os.environ | FIXED_HASHES, check=False)
+    if made.returncode:
+        raise cannot(name, made.stdout or f"its process ended with {made.returncode}")
+    return made.stdout
+
+
+def cannot(name: str, reason: str) -> OneshotError:
     """What a user is told where a library cannot make a set."""
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
     return OneshotError(f"its library cannot make it so: {reason}", where=name, fix="Change its options or its data.")
 
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 import functools
 import importlib.util
 import logging
-import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from oneshot_rlvr.errors import OneshotError, nearest
+from oneshot_rlvr.errors import OneshotError, first_line, nearest
 from oneshot_rlvr.problems.adapters import SCORED, Opinion, task_and_options, whole
 from oneshot_rlvr.problems.known import named_sets
 from oneshot_rlvr.problems.problem import Problem
@@ -72,10 +71,7 @@ class HarnessSet:
         read = asked.filtered_resps[self._filters.name]
         found = self._task.process_results(document, [read])
         metric = self._metric or next(iter(found))
-        score = float(found[metric])
-        return Opinion(
-            min(max(score, 0.0), 1.0) if math.isfinite(score) else 0.0, read if isinstance(read, str) else None
-        )
+        return Opinion.of(float(found[metric]), read if isinstance(read, str) else None)
 
 
 def open_set(name: str) -> HarnessSet:
@@ -135,9 +131,8 @@ def _loaded(task_name: str, name: str) -> Any:
         config = tasks._factory._load_full_config(tasks.task_index[task_name], None)
         return tasks.load([{**config, **_local_data(config)}])["tasks"][task_name]
     except Exception as error:  # the library's own: no network, a package it wants, a damaged file
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         fix = "Let ONESHOT_DATA name a folder with its data, called as the data set is, as .jsonl, .csv or .parquet."
-        raise OneshotError(f"cannot load {task_name}: {reason}", where=name, fix=fix) from error
+        raise OneshotError(f"cannot load {task_name}: {first_line(error)}", where=name, fix=fix) from error
 
 
 def _local_data(config: Mapping[str, Any]) -> Mapping[str, Any]:

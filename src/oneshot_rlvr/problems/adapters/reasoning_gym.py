@@ -8,13 +8,12 @@ from __future__ import annotations
 import ast
 import dataclasses
 import functools
-import math
 import re
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from oneshot_rlvr.errors import OneshotError, nearest
+from oneshot_rlvr.errors import OneshotError, first_line, nearest
 from oneshot_rlvr.problems.adapters import SCORED, Opinion, cannot, task_and_options, whole
 from oneshot_rlvr.problems.problem import Problem
 
@@ -65,8 +64,7 @@ class GymSet:
         if NOT_FINITE.search(answer or "") and not NOT_FINITE.search(str(entry.get("answer"))):
             return Opinion(0.0, answer)  # some scorers take NaN for right: no difference from it is large
         try:
-            found = float(self._made.score_answer(answer, entry))
-            return Opinion(min(max(found, 0.0), 1.0) if math.isfinite(found) else 0.0, answer)
+            return Opinion.of(float(self._made.score_answer(answer, entry)), answer)
         except Exception:  # the library's own, on a model's text
             return Opinion(0.0, answer)
 
@@ -97,7 +95,7 @@ def open_set(name: str) -> GymSet:
     try:
         return GymSet(name, task, reasoning_gym.create_dataset(task, **options))
     except Exception as error:  # the library's own
-        raise cannot(name, error) from error
+        raise cannot(name, first_line(error)) from error
 
 
 def make_safe() -> None:
