@@ -10,9 +10,7 @@ from pathlib import Path
 
 import pytest
 
-os.environ.setdefault(
-    "OPENBLAS_NUM_THREADS", "1"
-)  # NumPy's, before anything imports it; child processes too
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's, before anything imports it; child processes too
 os.cpu_count = lambda: 1  # pytest runs two processes on two cores: what a test starts for itself takes one
 if hasattr(os, "sched_getaffinity"):
     os.sched_getaffinity = lambda _: {0}
