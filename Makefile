@@ -15,6 +15,7 @@ test: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m compileall -q src tests  # once, where Python is told not to keep what it compiles
 	$(BIN)/pyrefly check --output-format min-text & types=$$!; tests=0; \
 	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist worksteal || tests=$$?; \
 	wait $$types && exit $$tests

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import logging
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -84,7 +85,13 @@ def open_set(name: str) -> HarnessSet:
     task_name, options = task_and_options(name)
     if unknown := [key for key in options if key not in OPTIONS]:
         raise OneshotError(f"no option {unknown[0]!r}", where=name, fix=f"There are {', '.join(OPTIONS)}.")
-    task = _loaded(task_name, name)
+    if task_name not in _files():
+        raise OneshotError(f"lm-eval has no task {task_name!r}", where=name, fix=nearest(task_name, sorted(_files())))
+    try:
+        task = _loaded(task_name, os.environ.get("ONESHOT_DATA"))
+    except Exception as error:  # the library's own: no network, a package it wants, a damaged file
+        fix = "Let ONESHOT_DATA name a folder with its data, called as the data set is, as .jsonl, .csv or .parquet."
+        raise OneshotError(f"cannot load {task_name}: {first_line(error)}", where=name, fix=fix) from error
     if task.OUTPUT_TYPE != "generate_until":
         raise OneshotError(
             f"{task_name} asks for {task.OUTPUT_TYPE}, which a sampler does not give",
@@ -119,20 +126,14 @@ def _files() -> dict[str, Path]:
 
 
 @functools.lru_cache(maxsize=4)
-def _loaded(task_name: str, name: str) -> Any:
-    if task_name not in _files():
-        fix = nearest(task_name, sorted(_files()))
-        raise OneshotError(f"lm-eval has no task {task_name!r}", where=name, fix=fix)
+def _loaded(task_name: str, data: str | None) -> Any:
+    """A task with its documents, seconds to load; `data` is the folder that its local file is looked for in."""
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     from lm_eval.tasks import TaskManager
 
-    try:
-        tasks = TaskManager(include_path=_files()[task_name].parent, include_defaults=False)
-        config = tasks._factory._load_full_config(tasks.task_index[task_name], None)
-        return tasks.load([{**config, **_local_data(config)}])["tasks"][task_name]
-    except Exception as error:  # the library's own: no network, a package it wants, a damaged file
-        fix = "Let ONESHOT_DATA name a folder with its data, called as the data set is, as .jsonl, .csv or .parquet."
-        raise OneshotError(f"cannot load {task_name}: {first_line(error)}", where=name, fix=fix) from error
+    tasks = TaskManager(include_path=_files()[task_name].parent, include_defaults=False)
+    config = tasks._factory._load_full_config(tasks.task_index[task_name], None)
+    return tasks.load([{**config, **_local_data(config)}])["tasks"][task_name]
 
 
 def _local_data(config: Mapping[str, Any]) -> Mapping[str, Any]:
