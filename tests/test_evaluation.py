@@ -136,7 +136,7 @@ def test_an_interrupted_evaluation_samples_nothing_twice(run, tmp_path, monkeypa
 def test_killed_at_a_random_point_it_goes_on_to_identical_scores(run, tmp_path, workers, kills):
     """SIGKILL of the command, and so of its workers, at random times, against an uninterrupted evaluation."""
     suites = [part for name in ("numbers", "hard") for part in ("--suite", f"organism:{name}")]
-    asked = ["eval", str(run.path), *suites, "--limit", "8", "--samples", "8", "--max-new-tokens", "48", "--quiet"]
+    asked = ["eval", str(run.path), *suites, "--limit", "4", "--samples", "8", "--max-new-tokens", "48", "--quiet"]
     command = [*asked, "--workers", workers, "--out"]
     random, kept = np.random.default_rng(int(workers)), {}
     for _ in range(kills):

@@ -163,7 +163,7 @@ def test_a_folder_replaced_is_there_before_and_after_any_kill(tmp_path, monkeypa
 
 def test_an_interrupted_end_of_pretraining_can_go_on(tmp_path, monkeypatch):
     monkeypatch.setattr(pretraining, "SAVE_EVERY", 2)
-    expected = pretraining.pretrain(tmp_path / "whole", "tiny", steps=5)
+    expected = pretraining.pretrain(tmp_path / "whole", "tiny", steps=3)
 
     def killed(folder):
         folder.with_name(f".{folder.name}.old.tmp").mkdir()  # renamed away, not yet removed
@@ -171,8 +171,8 @@ def test_an_interrupted_end_of_pretraining_can_go_on(tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(pretraining, "remove_folder", killed)
-        pretraining.pretrain(tmp_path / "cut", "tiny", steps=5)
-    pretraining.pretrain(tmp_path / "cut", "tiny", steps=5)
+        pretraining.pretrain(tmp_path / "cut", "tiny", steps=3)
+    pretraining.pretrain(tmp_path / "cut", "tiny", steps=3)
     read = [(folder / "model.safetensors").read_bytes() for folder in (expected, tmp_path / "cut")]
     assert read[0] == read[1]
     assert sorted(path.name for path in tmp_path.iterdir() if path.name != "whole") == ["cut"]

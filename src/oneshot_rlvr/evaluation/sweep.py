@@ -89,7 +89,10 @@ def _sampled(
     """The checkpoints, each once all of its transcripts are there."""
     missing = [c for c in checkpoints if _missing(c, evaluator, hashes[c.name])]
     fitting = fitting_processes([checkpoint.section for checkpoint in checkpoints]) if workers is None else workers
-    count = min(fitting, len(missing))
+    by_work: dict[tuple[str, str | None], list[Checkpoint]] = {}  # equal weights are sampled once
+    for checkpoint in missing:
+        by_work.setdefault((hashes[checkpoint.name], checkpoint.template), []).append(checkpoint)
+    count = min(fitting, len(by_work))
     if count < 2:
         for checkpoint in checkpoints:
             of_checkpoint = [partial(hear, checkpoint.name) for hear in heard]
@@ -100,9 +103,6 @@ def _sampled(
         if checkpoint not in missing:
             _report(checkpoint, evaluator, hashes[checkpoint.name], heard[0])
             yield checkpoint
-    by_work: dict[tuple[str, str | None], list[Checkpoint]] = {}  # equal weights are sampled once
-    for checkpoint in missing:
-        by_work.setdefault((hashes[checkpoint.name], checkpoint.template), []).append(checkpoint)
     others = set(multiprocessing.active_children())
     # Not a fork server: after the program's death it would import to the end before it noticed.
     with ProcessPoolExecutor(count, BOUND) as pool:
