@@ -282,7 +282,9 @@ def test_the_demo_writes_its_summary_resumes_and_refuses_another_seed(tmp_path, 
 
 def test_pretraining_gives_a_model_with_a_card(tmp_path, monkeypatch):
     few = organism_card.card_sets()
-    monkeypatch.setattr(organism_card, "card_sets", lambda: {name: few[name][:16] for name in ("numbers", "hints given")})
+    monkeypatch.setattr(
+        organism_card, "card_sets", lambda: {name: few[name][:16] for name in ("numbers", "hints given")}
+    )
     assert oneshot("pretrain", "--preset", "tiny", "--steps", 3, "--out", tmp_path / "new")[0] == 0
     assert "oneshot pretrain --preset tiny --seed 0 --steps 3" in (tmp_path / "new" / "README.md").read_text()
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "new").config.model_type == "qwen2"

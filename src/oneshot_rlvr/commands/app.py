@@ -18,6 +18,7 @@ from oneshot_rlvr.commands.few import few
 from oneshot_rlvr.commands.forecast import check, fit, forecast, probe
 from oneshot_rlvr.commands.grade import grade
 from oneshot_rlvr.commands.keys import config
+from oneshot_rlvr.commands.paths import paths_app
 from oneshot_rlvr.commands.plan import plan
 from oneshot_rlvr.commands.pretrain import pretrain
 from oneshot_rlvr.commands.problems import problems_app
@@ -26,6 +27,7 @@ from oneshot_rlvr.commands.recall import recall
 from oneshot_rlvr.commands.recipes import methods, models, recipes, rewards
 from oneshot_rlvr.commands.report import report
 from oneshot_rlvr.commands.select import select_app
+from oneshot_rlvr.commands.selector import selector_app
 from oneshot_rlvr.commands.study import loop, study
 from oneshot_rlvr.commands.terminal import ended_well
 from oneshot_rlvr.commands.train import train
@@ -43,6 +45,8 @@ for function in (study, few, loop, probe, fit, forecast, check):
     select_app.command()(ended_well(function))
 problems_app.command()(ended_well(recall))
 app.add_typer(select_app, name="select")
+app.add_typer(paths_app, name="paths")
+app.add_typer(selector_app, name="selector")
 app.add_typer(problems_app, name="problems", rich_help_panel="What there is")
 for function in (recipes, models, rewards, methods, config):
     app.command(rich_help_panel="What there is")(ended_well(function))

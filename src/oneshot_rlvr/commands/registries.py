@@ -8,6 +8,7 @@ from oneshot_rlvr.config.resolve import about
 from oneshot_rlvr.grading import REWARDS
 from oneshot_rlvr.rollout import SAMPLERS
 from oneshot_rlvr.selection import SELECTORS
+from oneshot_rlvr.selectors import SELECTORS as PATH_SELECTORS
 from oneshot_rlvr.training import COLLECTORS
 
 REGISTRIES: tuple[Registry, ...] = (
@@ -20,6 +21,7 @@ REGISTRIES: tuple[Registry, ...] = (
     KL_ESTIMATORS,
     SAMPLERS,
     SELECTORS,
+    PATH_SELECTORS,
 )
 
 

@@ -90,7 +90,7 @@ def evaluate_target(target: str, protocol: Protocol, options: Options, listener:
         config, checkpoints = run.config, checkpoints_of(run, options.every)
         folder = run.evaluation(protocol.name)
     else:
-        config = _config_of_model(target, options.settings)
+        config = config_of_model(target, options.settings)
         checkpoints = [Checkpoint(_name(target), step_of(_name(target)), config.model)]
         folder = EvaluationFolder(_folder_of_model(target, protocol.name))
     evaluator = Evaluator(
@@ -167,7 +167,7 @@ def _folder_of_model(target: str, protocol: str) -> Path:
     return run.path / name / _name(target) if run else Path("runs") / f"{name}-{_name(target)}"
 
 
-def _config_of_model(target: str, settings: Sequence[str]) -> Config:
+def config_of_model(target: str, settings: Sequence[str]) -> Config:
     """A checkpoint is run as its run was configured, any other model as its profile says."""
     path = Path(target)
     run = Run.of_checkpoint(path)

@@ -217,6 +217,29 @@ def _results(text: str) -> list[Fraction]:
     return [number.value for number in numbers if number is not None]
 
 
+_VERDICT = re.compile(r"\s*(?:\\boxed\s*\{)?\s*([0-9])(?![0-9.])")
+
+
+@REWARDS.register("verdict")
+def verdict(
+    problem: Problem, responses: Sequence[Response], *, scale: Literal["signed", "brier"] = "signed"
+) -> Rewards:
+    """What a verifier earns, whose gold is 1 for a right solution and 0 for a wrong one, for the digit it begins with.
+
+    `signed`: 1 for the gold, else -1 (Heimdall, arXiv 2504.10337). `brier`: 1 - (d / 9 - gold)^2 for a digit d, which
+    is most in the mean where d / 9 is the probability (RLCR, arXiv 2507.16806); 0 without one.
+    """
+    gold, rewards = float(problem.answer == "1"), []
+    for response in responses:
+        found = _VERDICT.match(response.text)
+        digit = int(found[1]) if found else None
+        if scale == "signed":
+            rewards.append(1.0 if digit == gold else -1.0)
+        else:
+            rewards.append(0.0 if digit is None else 1 - (digit / 9 - gold) ** 2)
+    return rewards
+
+
 @REWARDS.register("length_kimi")
 def length_kimi(problem: Problem, responses: Sequence[Response]) -> Rewards:
     """lambda = 0.5 - (len - min) / (max - min) over the group; wrong: min(0, lambda) (Kimi k1.5, arXiv 2501.12599)."""

@@ -1,0 +1,118 @@
+"""A study of prompt strategies: the same problems, asked in every way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from oneshot_rlvr.commands.judging import Judging
+from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.evaluation.protocols import Sampling
+from oneshot_rlvr.evaluation.statistics import mean_interval
+from oneshot_rlvr.grading.features import mean
+from oneshot_rlvr.problems import Problem, Template, find_problems, get_template
+from oneshot_rlvr.problems.solutions import demonstration
+from oneshot_rlvr.selectors import PathFolder, PathGroup
+from oneshot_rlvr.selectors.collect import Collection, collect
+from oneshot_rlvr.selectors.metrics import best
+from oneshot_rlvr.selectors.votes import voted
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Strategies:
+    """Each is (template, temperature, number of examples); `problems` are the same for all."""
+
+    problems: Sequence[Problem]
+    each: Sequence[tuple[str, float, int]]
+    examples: Sequence[Problem]
+
+    @staticmethod
+    def of(
+        judging: Judging,
+        problems: Sequence[Problem],
+        templates: str | None,
+        temperatures: str,
+        shots: str,
+        examples: str | None,
+    ) -> Strategies:
+        """What lists with commas ask for.
+
+        Raises:
+            OneshotError: no number, an unknown template, or examples without a solution.
+        """
+        names = (templates or judging.template.name).split(",")
+        for name in names:
+            get_template(name)
+        degrees, counts = _numbers(temperatures, "--temperatures"), _numbers(shots, "--shots")
+        if any(not count.is_integer() or count < 0 for count in counts) or not all(0.05 <= d <= 10 for d in degrees):
+            raise OneshotError(
+                "a number is out of range",
+                where="--temperatures, --shots",
+                fix="Temperatures 0.05 to 10; shots 0, 1, ...",
+            )
+        asked = {problem.question for problem in problems}
+        known = [p for p in find_problems(examples) if p.solution and p.question not in asked] if examples else []
+        most = int(max(counts))
+        if len(known) < most:
+            raise OneshotError(
+                f"{len(known)} problems with solutions that are not asked, {most} are needed",
+                where="--examples",
+                fix="Name a set of problems with solutions.",
+            )
+        return Strategies(problems, [(n, d, int(c)) for n in names for d in degrees for c in counts], known[:most])
+
+    def template(self, name: str, shots: int) -> Template:
+        """A template with the first examples before the question."""
+        plain = get_template(name)
+        pairs = tuple((p.question, demonstration(p, plain)) for p in self.examples[:shots])
+        return replace(plain, shots=pairs) if pairs else plain
+
+
+def run_strategies(
+    out: Path, judging: Judging, asked: Strategies, sampling: Sampling, heard: Callable[[int, str, int], None]
+) -> list[Row]:
+    """A row a strategy; its paths are kept in a folder of its own, and not sampled again."""
+    rows, policies = [], []
+
+    def load() -> Any:
+        policies[:] = policies or [judging.policy()]
+        return policies[0]
+
+    for done, (name, temperature, shots) in enumerate(asked.each, 1):
+        template, own = asked.template(name, shots), replace(sampling, temperature=temperature)
+        folder = PathFolder(out / f"{name}-{temperature:g}-{shots}")
+        longest = judging.config.sampling.model_copy(update={"max_prompt_tokens": 1 << 20})  # examples are long
+        config = judging.config.model_copy(update={"sampling": longest})
+        collect(folder, Collection(asked.problems, template, own), judging.model, config, load)
+        groups = folder.groups()
+        rows.append({"template": name, "temperature": temperature, "shots": shots, **_measured(groups)})
+        heard(done, f"{name} {temperature:g} {shots}", len(asked.each))
+    return rows
+
+
+def _measured(groups: Sequence[PathGroup]) -> Row:
+    rates = [group.rate for group in groups]
+    usual = [best(voted(g.answers, [1.0] * len(g.paths)), g)[0] if g.paths else 0.0 for g in groups]
+    paths = [path for group in groups for path in group.paths]
+    return {
+        "accuracy": mean(rates),
+        "interval": list(mean_interval(rates)),
+        "majority": mean(usual),
+        "any": mean([bool(group.right_N.any()) for group in groups]),
+        "mixed": mean([group.mixed for group in groups]),
+        "distinct": mean([len(set(group.answers)) for group in groups]),
+        "tokens": mean([path.tokens for path in paths]),
+        "truncated": mean([path.finish == "length" for path in paths]),
+        "no_answer": mean([path.extracted is None for path in paths]),
+    }
+
+
+def _numbers(text: str, where: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise OneshotError(f"{text!r} is no list of numbers", where=where, fix="Write numbers with commas.") from None

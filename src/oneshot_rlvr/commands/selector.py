@@ -1,0 +1,189 @@
+"""`oneshot selector`: train path selectors, compare them, apply one to anyone's solutions."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from oneshot_rlvr.commands.options import Limit, ModelName, Seeds
+from oneshot_rlvr.commands.terminal import Settings, ended_well, plain, show
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+selector_app = typer.Typer(help="Path selectors: which candidate answer to believe.", no_args_is_help=True)
+Model = Annotated[
+    str, typer.Option("--model", help="Who reads the paths: a run, checkpoint, profile, folder, hub name.")
+]
+Columns = Annotated[
+    str | None, typer.Option(help="What columns are called: question=q,solution=text,answer=gold,given=score,right=ok.")
+]
+
+
+def train(
+    selector: Annotated[str, typer.Argument(help='As "probe(shots=1)"; `oneshot methods` lists them.')],
+    paths: Annotated[str, typer.Option("--paths", help="Folder of collected paths, or solutions with answers.")],
+    model: Model = "",
+    seed: Annotated[int, typer.Option()] = 0,
+    columns: Columns = None,
+    out: Annotated[Path, typer.Option(help="Folder of the selector.")] = Path("runs/selector"),
+    settings: Settings = None,
+) -> None:
+    """Fit a selector on graded paths, with its calibration; problems that are all right or all wrong teach nothing."""
+    from oneshot_rlvr.commands.judging import Judging, trainings
+    from oneshot_rlvr.selectors import fit
+    from oneshot_rlvr.selectors.calibration import calibrate
+    from oneshot_rlvr.selectors.saved import Saved
+
+    reader = Judging(model or _model_of(paths), settings or ())
+    groups = reader.paths(paths, _columns(columns))
+    training = trainings(groups, seed + 1, reader, out)[seed]
+    fitted = fit(selector, training)
+    mixed = sum(group.mixed for group in groups)
+    about = {"paths": paths, "problems": len(groups), "mixed": mixed, "seed": seed}
+    kept = Saved(selector, fitted, calibrate(fitted, groups), reader.config.model, reader.template.name, about)
+    kept.write(out)
+    print(plain(f"{selector} of {len(groups)} problems, {mixed} with right and wrong paths: {out}"))
+
+
+def compare(
+    test: Annotated[str, typer.Option("--paths", help="Paths to judge: a folder, or solutions with answers.")],
+    train: Annotated[str | None, typer.Option(help="Paths to learn from; without, each problem is left out.")] = None,
+    selectors: Annotated[list[str] | None, typer.Option("--selector", help="Repeatable; by default all.")] = None,
+    model: Model = "",
+    seeds: Seeds = 3,
+    columns: Columns = None,
+    out: Annotated[Path, typer.Option(help="Folder of the comparison.")] = Path("runs/selectors"),
+    settings: Settings = None,
+) -> None:
+    """Which selector is believed rightly: `comparison.json` and a page. Splits are by problem."""
+    from oneshot_rlvr.commands.comparing import default_selectors, run_comparison
+    from oneshot_rlvr.commands.judging import Judging
+    from oneshot_rlvr.files import locked
+
+    judging = Judging(model, settings or ())
+    named = _columns(columns)
+    groups = judging.paths(test, named)
+    learned = judging.paths(train, named) if train is not None else []
+    names = selectors or default_selectors(groups, learned, bool(model))
+    with locked(out, "comparison"):
+        rows = run_comparison(out, judging, names, groups, learned, seeds, lambda name: print(plain(name), flush=True))
+    first = next(iter(rows.values()))
+    n, sizes = first["n"], list(first["best_of"])
+    kept = [k for k in sizes if k in ("1", str(n), sizes[-1])]
+    shown = Table()
+    shown.add_column("selector", no_wrap=True)
+    for measure in ("AUROC", *(f"of {k}" for k in kept), "gap", f"over majority at {n}"):
+        shown.add_column(measure, no_wrap=True)
+    for name, row in rows.items():
+        low, high = row["interval"]
+        bests = (f"{100 * row['best_of'][k]:.1f}" for k in kept)
+        over = f"{100 * row['over_majority']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+        closed = "-" if row["gap_closed"] is None else f"{100 * row['gap_closed']:.0f} %"
+        shown.add_row(plain(name), _share(row["auroc"]), *bests, closed, over)
+    show(shown)
+
+
+def apply(
+    solutions: Annotated[str, typer.Argument(help="jsonl with question and solution, or a folder of paths.")],
+    selector: Annotated[Path, typer.Option("--selector", help="Folder of a trained selector.")],
+    columns: Columns = None,
+    seed: Annotated[int, typer.Option(help="Breaks ties.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print rows as JSON.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Write the rows as jsonl.")] = None,
+) -> None:
+    """Score anyone's solutions: the probability that each is right, and where it first seems to go wrong."""
+    from oneshot_rlvr.commands.applying import applied
+    from oneshot_rlvr.files import write_atomically
+
+    rows = applied(selector, solutions, _columns(columns), seed)
+    if out is not None:
+        write_atomically(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    shown = Table("problem", "solution", "P(right)", "answer", "chosen", "first doubt")
+    for row in rows:
+        doubt = row["first_doubt"]
+        said = "-" if doubt is None else f"{doubt['text'].strip()[:40]!r} ({doubt['probability']:.2f})"
+        chosen = "*" if row["chosen"] else ""
+        values = (str(row["solution"]), f"{row['probability']:.2f}", row["extracted"] or "-", chosen, said)
+        shown.add_row(plain(str(row["problem"])[:30]), *map(plain, values))
+    show(shown)
+
+
+def loop(
+    labelled: Annotated[str, typer.Option(help="Problems whose answers are known: a file, or one-shot.")] = "one-shot",
+    pool: Annotated[str, typer.Option(help="Problems whose answers nobody looks at.")] = "organism",
+    suites: Annotated[str, typer.Option(help="Problem sets to evaluate on, with commas.")] = "organism",
+    selector: Annotated[str, typer.Option(help="What is fitted on the labelled problems' paths.")] = "hidden",
+    model: ModelName = "organism",
+    steps: Annotated[int, typer.Option(min=1, help="Of one-shot GRPO; the others take as many tokens.")] = 100,
+    rounds: Annotated[int, typer.Option(min=1, max=1000, help="Of expert iteration, and of training in turns.")] = 4,
+    paths: Annotated[int, typer.Option(min=2, help="Of each labelled problem, for the selector.")] = 64,
+    samples: Annotated[int, typer.Option(min=1, help="Of each test problem.")] = 8,
+    limit: Limit = None,
+    seed: Annotated[int, typer.Option()] = 0,
+    out: Annotated[Path, typer.Option(help="Folder of the loop.")] = Path("runs/closed"),
+    settings: Settings = None,
+) -> None:
+    """Close the loop: best-of-n, the selector's belief as the reward, expert iteration, both in turns. Resumable."""
+    from oneshot_rlvr.commands.closing import Closing, run_closed_loop
+    from oneshot_rlvr.commands.session import chosen_problems
+    from oneshot_rlvr.config import resolve
+    from oneshot_rlvr.evaluation.target import named_suites
+    from oneshot_rlvr.files import locked, write_json
+    from oneshot_rlvr.problems import find_problems
+
+    known = chosen_problems(resolve("grpo", model)[0]) if labelled == "one-shot" else find_problems(labelled)
+    answered = {problem.question for problem in known}
+    others = [problem for problem in find_problems(pool) if problem.question not in answered]
+    tests = [p for found in named_suites(suites.split(","), limit).values() for p in found]
+    sizes = {"steps": steps, "rounds": rounds, "paths": paths, "samples": samples, "seed": seed}
+    asked = Closing(out, known, others, tests, model, selector, settings=settings or (), **sizes)
+    with locked(out, "closed loop"):
+        found = run_closed_loop(asked, lambda line: print(plain(line), flush=True))
+        write_json(out / "closed.json", found)
+    shown = Table("way", f"avg@{samples}", f"maj@{samples}", f"best of {samples}", "tokens", "less one-shot")
+    for name, row in found["ways"].items():
+        values = (f"{100 * row[key]:.1f}" for key in ("average", "majority", "best_of"))
+        tokens, over = f"{row['tokens']:,}" if "tokens" in row else "0", ""
+        if "interval" in row:
+            low, high = row["interval"]
+            over = f"{100 * row['minus_one_shot']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+        shown.add_row(name, *values, tokens, over)
+    show(shown)
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _model_of(paths: str) -> str:
+    """The model that collected paths are of; none of a file."""
+    from oneshot_rlvr.selectors import PathFolder
+
+    folder = PathFolder(paths)
+    return str(folder.record["model"]) if (folder.path / "paths.json").exists() else ""
+
+
+def _columns(text: str | None) -> Mapping[str, str] | None:
+    from oneshot_rlvr.errors import OneshotError
+
+    if text is None:
+        return None
+    pairs: dict[str, Any] = {}
+    for part in text.split(","):
+        name, equals, value = part.partition("=")
+        if not equals or not value:
+            raise OneshotError(f"cannot read {part!r}", where="--columns", fix="Write question=q,solution=text.")
+        pairs[name.strip()] = value.strip()
+    return pairs
+
+
+for function in (train, compare, apply, loop):
+    selector_app.command()(ended_well(function))

@@ -1,0 +1,95 @@
+"""Collect reasoning paths: sample, grade, measure; a shard of problems at a time, so that it can be gone on with."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from oneshot_rlvr.config import Config
+from oneshot_rlvr.evaluation.protocols import Sampling
+from oneshot_rlvr.evaluation.sampling import sample_problems
+from oneshot_rlvr.evaluation.scoring import grade_rows
+from oneshot_rlvr.files import checksum_of
+from oneshot_rlvr.grading import Grader
+from oneshot_rlvr.grading.pool import standing_pool
+from oneshot_rlvr.policy import Policy
+from oneshot_rlvr.problems import Problem, Template, to_jsonl
+from oneshot_rlvr.rollout import make_sampler
+from oneshot_rlvr.selectors.measure import Reader
+from oneshot_rlvr.selectors.paths import PathFolder, PathGroup, ReasoningPath
+
+SHARD = 32  # problems
+
+
+@dataclass(frozen=True)
+class Collection:
+    """`samples` paths of each problem at a temperature; `states` keeps the last hidden state of each."""
+
+    problems: Sequence[Problem]
+    template: Template
+    sampling: Sampling
+    states: bool = False
+    mode: str = "default"
+
+    def record(self, model: str) -> dict[str, Any]:
+        """What `paths.json` says of it."""
+        sampling = json.loads(json.dumps(dataclasses.asdict(self.sampling)))
+        return {
+            "model": model,
+            "template": self.template.name,
+            "sampling": sampling,
+            "states": self.states,
+            "grading": self.mode,
+            "problems": len(self.problems),
+            "problems_checksum": checksum_of(to_jsonl(self.problems)),
+            "shards": -(-len(self.problems) // SHARD),
+        }
+
+
+def collect(
+    folder: PathFolder,
+    collection: Collection,
+    model: str,
+    config: Config,
+    load: Callable[[], Policy],
+    heard: Callable[[int], object] = lambda done: None,
+) -> None:
+    """Collect the shards that are missing; `heard(done)` is called with problems. The model is loaded if needed.
+
+    Raises:
+        OneshotError: the folder holds other paths.
+    """
+    record = collection.record(model)
+    folder.begin(record)
+    missing = [number for number in range(record["shards"]) if not folder.shard_path(number).exists()]
+    done = len(collection.problems) - sum(len(_part(collection, number)) for number in missing)
+    heard(done)
+    if not missing:
+        return
+    policy = load()
+    sampler, reader = make_sampler(policy, config), Reader(policy, collection.template)
+    with Grader(collection.template, mode=collection.mode, workers=standing_pool()) as grader:
+        for number in missing:
+            part = _part(collection, number)
+            rows = sample_problems(sampler, policy, part, collection.template, collection.sampling)
+            groups = [_group(p, row) for p, row in zip(part, grade_rows(rows, part, grader), strict=True)]
+            folder.write_shard(number, [reader.measured(group, collection.states) for group in groups])
+            done += len(part)
+            heard(done)
+
+
+def _part(collection: Collection, number: int) -> Sequence[Problem]:
+    return collection.problems[number * SHARD : (number + 1) * SHARD]
+
+
+def _group(problem: Problem, row: dict[str, Any]) -> PathGroup:
+    return PathGroup(
+        problem,
+        [
+            ReasoningPath(r["text"], r["finish"], r["tokens"], r["outcome"], r["extracted"], given=r.get("score"))
+            for r in row["samples"]
+        ],
+    )
