@@ -18,15 +18,17 @@ import oneshot_rlvr.organism  # noqa: F401 - the guest that ships with the packa
 
 if TYPE_CHECKING:
     from oneshot_rlvr.commands.api import evaluate, report, select, train
+    from oneshot_rlvr.commands.judging_api import close_loop, collect_paths, compare_selectors, prompt_study
 
-__all__ = ["evaluate", "report", "select", "train"]
+_RUNS = ("evaluate", "report", "select", "train")
+__all__ = ["close_loop", "collect_paths", "compare_selectors", "evaluate", "prompt_study", "report", "select", "train"]
 __version__ = metadata.version("oneshot-rlvr")
 
 
 def __getattr__(name: str) -> Any:
     """The functions, imported when first used: torch takes seconds to load, and `oneshot --help` does not need it."""
     if name in __all__:
-        from oneshot_rlvr.commands import api
+        from oneshot_rlvr.commands import api, judging_api
 
-        return getattr(api, name)
+        return getattr(api if name in _RUNS else judging_api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,5 @@
-"""The command's work as Python functions: `oneshot.train`, `evaluate`, `report`, `select`. docs/api.md has examples."""
+"""The command's work as Python functions: training, evaluation, report, selection. docs/api.md has examples; path
+selectors are in `judging_api.py`."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ def tokens_of(groups: Sequence[PathGroup]) -> int:
     return sum(path.tokens for group in groups for path in group.paths)
 
 
-def run_closed_loop(loop: Closing, heard: Callable[[str], None]) -> Row:
+def run_closed_loop(loop: Closing, heard: Callable[[str], object]) -> Row:
     """Every way's accuracy on the tests, its sampled tokens, and its difference from one-shot GRPO.
 
     Raises:

@@ -43,7 +43,7 @@ def run_comparison(
     test: Sequence[PathGroup],
     train: Sequence[PathGroup],
     seeds: int,
-    heard: Callable[[str], None],
+    heard: Callable[[str], object],
 ) -> dict[str, Row]:
     """`comparison.json`, `explained.json` (why each chose so), `about.json` and the page; returns the table."""
     rows, judged = compare(names, test, trainings(train, seeds, judging, out), heard)

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from oneshot_rlvr.commands.options import Limit
+from oneshot_rlvr.commands.options import Limit, with_commas
 from oneshot_rlvr.commands.terminal import Mode, Quiet, Settings, ended_well, plain, show
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from oneshot_rlvr.evaluation.protocols import Sampling
-    from oneshot_rlvr.problems import Problem
 
 paths_app = typer.Typer(help="Reasoning paths: what path selectors judge.", no_args_is_help=True)
 Target = Annotated[str, typer.Argument(help="A run, checkpoint, model profile, folder, or hub name.")]
@@ -40,21 +34,25 @@ def collect(
     quiet: Quiet = False,
 ) -> None:
     """Sample, grade and read paths of each problem; shard by shard, so that an interrupted command goes on."""
-    from oneshot_rlvr.commands.judging import Judging
+    from oneshot_rlvr.commands.judging_api import collect_paths
     from oneshot_rlvr.commands.progress import Reporter
-    from oneshot_rlvr.files import locked
     from oneshot_rlvr.grading.features import mean
-    from oneshot_rlvr.selectors.collect import Collection
-    from oneshot_rlvr.selectors.collect import collect as collected
-    from oneshot_rlvr.selectors.paths import PathFolder
 
-    judging, folder = Judging(model, settings or ()), PathFolder(out)
-    asked = _problems(suites, problems, limit)
-    sampling = _sampling(judging.config.sampling.max_new_tokens, samples, temperature, seed)
-    collection = Collection(asked, judging.template, sampling, hidden, mode)
-    with locked(out, "paths"), Reporter(quiet).task("Problems", len(asked)) as task:
-        collected(folder, collection, model, judging.config, judging.policy, lambda done: task.update(done))
-    groups = folder.groups()
+    with Reporter(quiet).task("Problems", 1) as task:
+        groups = collect_paths(
+            model,
+            problems=problems,
+            suites=suites or (),
+            samples=samples,
+            temperature=temperature,
+            hidden=hidden,
+            limit=limit,
+            seed=seed,
+            mode=mode,
+            out=out,
+            settings=settings or (),
+            heard=lambda done, total: task.update(done, "", total),
+        )
     rates, mixed = [group.rate for group in groups], sum(group.mixed for group in groups)
     print(f"{len(groups)} problems, {samples} paths each: {100 * mean(rates):.1f} % right; {mixed} with both kinds")
 
@@ -75,31 +73,27 @@ def prompts(
     quiet: Quiet = False,
 ) -> None:
     """Ask the same problems in every way: templates x temperatures x examples. Writes `prompts.json` and a page."""
-    from oneshot_rlvr.commands.judging import Judging
+    from oneshot_rlvr.commands.judging_api import prompt_study
     from oneshot_rlvr.commands.progress import Reporter
-    from oneshot_rlvr.commands.prompting import Strategies, run_strategies
-    from oneshot_rlvr.files import locked, write_json
-    from oneshot_rlvr.reporting.judging import write_prompts
 
-    judging = Judging(model, settings or ())
-    asked = _problems(suites, problems, limit)
-    ways = Strategies.of(judging, asked, templates, temperatures, shots, examples)
-    sampling = _sampling(judging.config.sampling.max_new_tokens, samples, 1.0, seed)
-    with locked(out, "study of prompts"), Reporter(quiet).task("Strategies", len(ways.each)) as task:
-        rows = run_strategies(out, judging, ways, sampling, task.update)
-    write_json(out / "prompts.json", {"model": model, "problems": len(asked), "samples": samples, "rows": rows})
-    write_prompts(out / "prompts.html", rows)
-    columns = (
-        "template",
-        "temperature",
-        "examples",
-        "avg@k",
-        f"maj@{samples}",
-        f"pass@{samples}",
-        "distinct",
-        "tokens",
-    )
-    shown = Table(*columns)
+    with Reporter(quiet).task("Strategies", 1) as task:
+        rows = prompt_study(
+            model,
+            problems=problems,
+            suites=suites or (),
+            templates=with_commas(templates),
+            temperatures=_numbers(temperatures, "--temperatures"),
+            shots=[int(n) for n in _numbers(shots, "--shots")],
+            examples=examples,
+            samples=samples,
+            limit=limit,
+            seed=seed,
+            out=out,
+            settings=settings or (),
+            heard=lambda done, total: task.update(done, "", total),
+        )
+    measures = ("avg@k", f"maj@{samples}", f"pass@{samples}", "distinct", "tokens")
+    shown = Table("template", "temperature", "examples", *measures)
     for row in rows:
         values = (f"{100 * row[key]:.1f}" for key in ("accuracy", "majority", "any"))
         shown.add_row(
@@ -113,20 +107,13 @@ def prompts(
     show(shown)
 
 
-def _problems(suites: Sequence[str] | None, problems: str | None, limit: int | None) -> list[Problem]:
-    """What is asked: the suites, or a set."""
-    from oneshot_rlvr.evaluation.target import named_suites
-    from oneshot_rlvr.problems import default_suites, find_problems
+def _numbers(text: str, where: str) -> list[float]:
+    from oneshot_rlvr.errors import OneshotError
 
-    if problems is not None:
-        return find_problems(problems)[:limit]
-    return [p for found in named_suites(suites or default_suites(), limit).values() for p in found]
-
-
-def _sampling(most: int, samples: int, temperature: float, seed: int) -> Sampling:
-    from oneshot_rlvr.evaluation.protocols import Sampling
-
-    return Sampling(samples, temperature, greedy=False, max_new_tokens=most, seed=seed)
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise OneshotError(f"{text!r} is no list of numbers", where=where, fix="Write numbers with commas.") from None
 
 
 for function in (collect, prompts):

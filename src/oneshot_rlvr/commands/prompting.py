@@ -32,38 +32,35 @@ class Strategies:
 
     @staticmethod
     def of(
-        judging: Judging,
         problems: Sequence[Problem],
-        templates: str | None,
-        temperatures: str,
-        shots: str,
+        templates: Sequence[str],
+        temperatures: Sequence[float],
+        shots: Sequence[int],
         examples: str | None,
     ) -> Strategies:
-        """What lists with commas ask for.
+        """Every template with every temperature and number of examples.
 
         Raises:
-            OneshotError: no number, an unknown template, or examples without a solution.
+            OneshotError: a number out of range, an unknown template, or too few examples with a solution.
         """
-        names = (templates or judging.template.name).split(",")
-        for name in names:
+        for name in templates:
             get_template(name)
-        degrees, counts = _numbers(temperatures, "--temperatures"), _numbers(shots, "--shots")
-        if any(not count.is_integer() or count < 0 for count in counts) or not all(0.05 <= d <= 10 for d in degrees):
+        if any(count < 0 for count in shots) or not all(0.05 <= degree <= 10 for degree in temperatures):
             raise OneshotError(
                 "a number is out of range",
                 where="--temperatures, --shots",
-                fix="Temperatures 0.05 to 10; shots 0, 1, ...",
+                fix="Temperatures are 0.05 to 10, shots 0, 1, ...",
             )
         asked = {problem.question for problem in problems}
         known = [p for p in find_problems(examples) if p.solution and p.question not in asked] if examples else []
-        most = int(max(counts))
+        most = max(shots)
         if len(known) < most:
             raise OneshotError(
                 f"{len(known)} problems with solutions that are not asked, {most} are needed",
                 where="--examples",
                 fix="Name a set of problems with solutions.",
             )
-        return Strategies(problems, [(n, d, int(c)) for n in names for d in degrees for c in counts], known[:most])
+        return Strategies(problems, [(n, d, c) for n in templates for d in temperatures for c in shots], known[:most])
 
     def template(self, name: str, shots: int) -> Template:
         """A template with the first examples before the question."""
@@ -73,7 +70,7 @@ class Strategies:
 
 
 def run_strategies(
-    out: Path, judging: Judging, asked: Strategies, sampling: Sampling, heard: Callable[[int, str, int], None]
+    out: Path, judging: Judging, asked: Strategies, sampling: Sampling, heard: Callable[[int, int], object]
 ) -> list[Row]:
     """A row a strategy; its paths are kept in a folder of its own, and not sampled again."""
     rows, policies = [], []
@@ -90,7 +87,7 @@ def run_strategies(
         collect(folder, Collection(asked.problems, template, own), judging.model, config, load)
         groups = folder.groups()
         rows.append({"template": name, "temperature": temperature, "shots": shots, **_measured(groups)})
-        heard(done, f"{name} {temperature:g} {shots}", len(asked.each))
+        heard(done, len(asked.each))
     return rows
 
 
@@ -109,10 +106,3 @@ def _measured(groups: Sequence[PathGroup]) -> Row:
         "truncated": mean([path.finish == "length" for path in paths]),
         "no_answer": mean([path.extracted is None for path in paths]),
     }
-
-
-def _numbers(text: str, where: str) -> list[float]:
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise OneshotError(f"{text!r} is no list of numbers", where=where, fix="Write numbers with commas.") from None

@@ -61,17 +61,19 @@ def compare(
     settings: Settings = None,
 ) -> None:
     """Which selector is believed rightly: `comparison.json` and a page. Splits are by problem."""
-    from oneshot_rlvr.commands.comparing import default_selectors, run_comparison
-    from oneshot_rlvr.commands.judging import Judging
-    from oneshot_rlvr.files import locked
+    from oneshot_rlvr.commands.judging_api import compare_selectors
 
-    judging = Judging(model, settings or ())
-    named = _columns(columns)
-    groups = judging.paths(test, named)
-    learned = judging.paths(train, named) if train is not None else []
-    names = selectors or default_selectors(groups, learned, bool(model))
-    with locked(out, "comparison"):
-        rows = run_comparison(out, judging, names, groups, learned, seeds, lambda name: print(plain(name), flush=True))
+    rows = compare_selectors(
+        test,
+        train=train,
+        selectors=selectors or (),
+        model=model or None,
+        seeds=seeds,
+        columns=_columns(columns),
+        out=out,
+        settings=settings or (),
+        heard=lambda name: print(plain(name), flush=True),
+    )
     first = next(iter(rows.values()))
     n, sizes = first["n"], list(first["best_of"])
     kept = [k for k in sizes if k in ("1", str(n), sizes[-1])]
@@ -132,22 +134,24 @@ def loop(
     settings: Settings = None,
 ) -> None:
     """Close the loop: best-of-n, the selector's belief as the reward, expert iteration, both in turns. Resumable."""
-    from oneshot_rlvr.commands.closing import Closing, run_closed_loop
-    from oneshot_rlvr.commands.session import chosen_problems
-    from oneshot_rlvr.config import resolve
-    from oneshot_rlvr.evaluation.target import named_suites
-    from oneshot_rlvr.files import locked, write_json
-    from oneshot_rlvr.problems import find_problems
+    from oneshot_rlvr.commands.judging_api import close_loop
 
-    known = chosen_problems(resolve("grpo", model)[0]) if labelled == "one-shot" else find_problems(labelled)
-    answered = {problem.question for problem in known}
-    others = [problem for problem in find_problems(pool) if problem.question not in answered]
-    tests = [p for found in named_suites(suites.split(","), limit).values() for p in found]
-    sizes = {"steps": steps, "rounds": rounds, "paths": paths, "samples": samples, "seed": seed}
-    asked = Closing(out, known, others, tests, model, selector, settings=settings or (), **sizes)
-    with locked(out, "closed loop"):
-        found = run_closed_loop(asked, lambda line: print(plain(line), flush=True))
-        write_json(out / "closed.json", found)
+    found = close_loop(
+        model,
+        labelled=labelled,
+        pool=pool,
+        suites=suites.split(","),
+        selector=selector,
+        steps=steps,
+        rounds=rounds,
+        paths=paths,
+        samples=samples,
+        limit=limit,
+        seed=seed,
+        out=out,
+        settings=settings or (),
+        heard=lambda line: print(plain(line), flush=True),
+    )
     shown = Table("way", f"avg@{samples}", f"maj@{samples}", f"best of {samples}", "tokens", "less one-shot")
     for name, row in found["ways"].items():
         values = (f"{100 * row[key]:.1f}" for key in ("average", "majority", "best_of"))

@@ -75,7 +75,7 @@ def compare(
     names: Sequence[str],
     test: Sequence[PathGroup],
     trainings: Sequence[Training],
-    heard: Callable[[str], None] = lambda name: None,
+    heard: Callable[[str], object] = lambda name: None,
 ) -> tuple[dict[str, Row], dict[str, list[Judged]]]:
     """Each selector's row of the table, and what it is made of; one training a seed.
 
