@@ -12,6 +12,8 @@ import torch
 from command import oneshot, refused
 from oneshot_rlvr.commands.judging import Judging
 from oneshot_rlvr.problems import Problem, load_problems, to_jsonl
+from oneshot_rlvr.reporting.findings import Notes
+from oneshot_rlvr.reporting.selector_findings import selector_findings
 from oneshot_rlvr.selectors import PathFolder, ReasoningPath
 from oneshot_rlvr.selectors.evidence import beliefs
 from oneshot_rlvr.selectors.saved import read_selector
@@ -79,6 +81,8 @@ def test_a_comparison_writes_its_table_and_page(folders, tmp_path):
     explained = json.loads((tmp_path / "explained.json").read_text())
     assert explained["hidden"]["highest"][0]["along"]
     assert explained["probe(shots=1)"]["weights"]
+    (found,) = selector_findings(tmp_path, Notes(tmp_path))
+    assert f"a right one {table['majority']['best_of']['8']:.1%}[^" in found.sentences[0]
     page = (tmp_path / "comparison.html").read_text()
     assert "Believed most" in page
     assert "Reliability" in page
@@ -181,3 +185,11 @@ def test_the_loop_closes(folders, tmp_path):
     before = file.read_text()
     assert oneshot(*asked)[0] == 0
     assert file.read_text() == before
+    code, _, err = oneshot("report", tmp_path / "loop" / "one_shot", "--selectors", tmp_path / "loop")
+    assert code == 0, err
+    text = (tmp_path / "loop" / "one_shot" / "findings.md").read_text()
+    average = json.loads(before)["ways"]["base"]["average"]
+    assert f"The base is right {average:.1%}[^" in text
+    assert "closed.json: ways › base › average as .1%" in text
+    assert "The closed loop" in (tmp_path / "loop" / "one_shot" / "script.md").read_text()
+    assert "no results of path selectors" in refused("report", tmp_path / "loop" / "one_shot", "--selectors", tmp_path)

@@ -128,13 +128,20 @@ def evaluate(
     return result.scores
 
 
-def report(runs: Sequence[Run | str | Path], *, out: str | Path | None = None, protocol: str | None = None) -> Path:
+def report(
+    runs: Sequence[Run | str | Path],
+    *,
+    out: str | Path | None = None,
+    protocol: str | None = None,
+    selectors: Sequence[str | Path] = (),
+) -> Path:
     """Write one self-contained HTML page about runs, the first of which is its subject; returns its path.
 
     Args:
         runs: runs or their folders.
         out: by default `report.html` in the first run.
         protocol: which evaluation; by default the honest one, else the newest.
+        selectors: folders of path selectors' results, for the findings and the talk.
 
     Raises:
         OneshotError: a folder that is no run, or has no finished step.
@@ -143,7 +150,8 @@ def report(runs: Sequence[Run | str | Path], *, out: str | Path | None = None, p
     if not paths:
         raise OneshotError("no run to report on", fix="Give one at least.")
     page = Path(out) if out else paths[0] / "report.html"
-    return write_report(paths, page, f"Run {paths[0].resolve().name}", protocol=protocol)
+    folders = [Path(folder) for folder in selectors]
+    return write_report(paths, page, f"Run {paths[0].resolve().name}", protocol=protocol, selectors=folders)
 
 
 def select(

@@ -18,6 +18,7 @@ from oneshot_rlvr.reporting import figures as draw
 from oneshot_rlvr.reporting.collect import RunData, collect, grouped
 from oneshot_rlvr.reporting.findings import write_findings
 from oneshot_rlvr.reporting.mathematics import answer, with_mathematics
+from oneshot_rlvr.reporting.selector_findings import selector_findings
 from oneshot_rlvr.reporting.tables import headings, kind_of, left_out, papers, results
 from oneshot_rlvr.sealing import read_record
 
@@ -37,10 +38,12 @@ def write_report(
     selection: Path | None = None,
     texts: bool = True,
     protocol: str | None = None,
+    selectors: Sequence[Path] = (),
 ) -> Path:
     """Write one HTML page about the runs at `paths`, the first of which is the one it is about.
 
-    With `texts`, `findings.md`, `slides.md` and `script.md` beside it, named after the page unless it is `report.html`.
+    With `texts`, `findings.md`, `slides.md` and `script.md` beside it, named after the page unless it is `report.html`;
+    they tell of the path selectors in the folders `selectors` too.
 
     Raises:
         OneshotError: a folder that is no run, or a page that cannot be written.
@@ -85,7 +88,10 @@ def write_report(
     )
     write_atomically(out, html)
     if texts:
-        write_findings(runs, groups, out.parent, "" if out.stem == "report" else f"{out.stem}-")
+        prefix = "" if out.stem == "report" else f"{out.stem}-"
+        write_findings(
+            runs, groups, out.parent, prefix, lambda notes: [f for s in selectors for f in selector_findings(s, notes)]
+        )
     return out
 
 
