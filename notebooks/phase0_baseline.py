@@ -21,8 +21,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import oneshot_rlvr as oneshot
-from oneshot_rlvr.selectors import Training
-from oneshot_rlvr.selectors.compare import compare
 
 TINY = os.environ.get("ONESHOT_NOTEBOOK") == "tiny"  # as `make test` runs it
 MODEL, SAMPLES, LIMIT = ("tiny", 4, 6) if TINY else ("organism", 32, 64)
@@ -46,7 +44,9 @@ plt.show()
 # **What would asking again give?** Between the majority vote and the oracle lies what a selector could win.
 
 # %%
-rows, _ = compare(["random", "majority", "oracle"], groups, [Training(groups)])
+rows = oneshot.compare_selectors(
+    groups, selectors=["random", "majority", "oracle"], seeds=1, out="runs/notebooks/phase0_selectors"
+)
 fig, ax = plt.subplots(figsize=(7, 3.6))
 for name, label in (("random", "one path (avg@1)"), ("majority", "majority vote"), ("oracle", "oracle (pass@n)")):
     best = rows[name]["best_of"]

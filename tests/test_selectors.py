@@ -14,10 +14,10 @@ from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.grading import REWARDS, Grader, Response
 from oneshot_rlvr.problems import Problem
 from oneshot_rlvr.selectors import SELECTORS, PathGroup, ReasoningPath, Training, fit
-from oneshot_rlvr.selectors.calibration import Calibration, block_scores, blocks, calibrate
+from oneshot_rlvr.selectors.calibration import Calibration, block_scores, blocks, calibration_of
 from oneshot_rlvr.selectors.compare import compare
 from oneshot_rlvr.selectors.evidence import Belief, first_doubt, steps_of
-from oneshot_rlvr.selectors.grading import graded
+from oneshot_rlvr.selectors.grading import graded, known
 from oneshot_rlvr.selectors.linear import Linear
 from oneshot_rlvr.selectors.metrics import (
     auroc,
@@ -32,6 +32,8 @@ from oneshot_rlvr.selectors.metrics import (
     reliability,
 )
 from oneshot_rlvr.selectors.paths import PathFolder, read_solutions
+from oneshot_rlvr.selectors.saved import Saved, read_selector
+from oneshot_rlvr.selectors.teaching import taught
 from oneshot_rlvr.selectors.verdicts import verdict_question, verdicts
 from oneshot_rlvr.selectors.votes import voted
 
@@ -107,7 +109,7 @@ def test_degenerate_groups():
     assert not alike.mixed
     assert not nothing.mixed
     assert auroc_within([alike, nothing], [[1.0] * 4, [0.0] * 4]) is None
-    assert calibrate(majority, [alike]).probability(1.0) == pytest.approx(5 / 6)
+    assert calibration_of([(alike, [1.0] * 4)]).probability(1.0) == pytest.approx(5 / 6)
     rows, _ = compare(["majority", "oracle", "random"], [alike, nothing], [Training()])
     assert rows["oracle"]["best_of"] == {"1": 0.5, "2": 0.5, "4": 0.5}
     assert rows["oracle"]["gap_closed"] is None
@@ -124,7 +126,7 @@ def test_all_right_and_all_wrong_problems_are_left_out_of_training_alone():
     groups = [group(*right, name="all"), *synthetic(3, 0)]
     assert [g.problem.id for g in Training(groups).chosen(None)] == ["p0", "p1", "p2"]
     assert len(Training(groups, seed=1).chosen(1)) == 1
-    rows, judged = compare(["probe"], groups[:1], [Training(groups)])
+    rows, judged = compare(["probe"], groups[:1], [Training(groups[1:])])
     assert rows["probe"]["best_of"] == {"1": 1.0, "2": 1.0}
     assert len(judged["probe"][0].scores[0]) == 3
 
@@ -227,7 +229,8 @@ def test_a_real_models_paths_repeat_what_their_file_says(shared_data):
     assert table["given"]["best_of"]["8"] == pytest.approx(np.mean(highest))
     assert table["given"]["best_of"]["1"] == pytest.approx(np.mean([row["score"] for row in rows]))
     assert table["majority"]["best_of"]["8"] == pytest.approx(np.mean([_majority(row) for row in rows]))
-    few, judged = compare(["probe(agreement=True)"], groups[20:32], [Training()])
+    chosen = [*[g for g in groups if g.mixed][:8], *groups[:4]]
+    few, judged = compare(["probe(agreement=True)"], chosen, [Training()])
     assert len({id(selector) for selector, _ in judged["probe(agreement=True)"][0].fitted}) == 12
     assert few["probe(agreement=True)"]["auroc"] > 0.5
 
@@ -285,21 +288,66 @@ def test_where_a_path_is_first_doubted():
     assert [text[start:end].strip() for start, end in spans] == ["3 + 4 = 7.", "7 * 2 = 15.", "So 15."]
     along = [Belief(10, 0.9), Belief(14, 0.3), Belief(16, 0.6), Belief(21, 0.4), Belief(29, 0.2)]
     doubt = first_doubt(text, along)
+    assert steps_of("") == steps_of(" \n ") == []
+    assert first_doubt(" ", [Belief(1, 0.1)]) is None
     assert doubt is not None
     assert (doubt["step"], doubt["text"].strip(), doubt["probability"]) == (2, "7 * 2 = 15.", 0.4)
     assert first_doubt(text, along[:3]) is None
     assert first_doubt(text, []) is None
 
 
-def test_probabilities_are_calibrated():
-    groups = synthetic(40, 3)
-    selector = fit("hidden", Training(groups))
-    fitted = calibrate(selector, groups)
-    chances = np.array([fitted.probability(s) for g in groups for s in selector.scores(g.problem, g.paths)])
-    right = np.concatenate([g.right_N for g in groups])
-    assert chances.mean() == pytest.approx(right.mean(), abs=0.01)
-    assert expected_calibration_error(reliability(chances, right)) < 0.06
+@pytest.mark.parametrize(("name", "most"), [("hidden", 0.06), ("hidden(shots=1)", 0.15), ("vote(by='hidden')", 0.15)])
+def test_probabilities_are_calibrated_on_paths_that_the_fit_has_not_seen(name, most):
+    selector, fitted = taught(name, Training(synthetic(40, 3, n=32)))
+    test = synthetic(30, 8)
+    chances = np.array([fitted.probability(s) for g in test for s in block_scores(selector, g, 8, 0)])
+    right = np.concatenate([g.right_N for g in test])
+    assert expected_calibration_error(reliability(chances, right)) < most
     assert Calibration(1e9, 0.0).probability(-1.0) == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_selector_is_calibrated_on_the_problems_that_it_has_seen():
+    training = Training(synthetic(6, 3), seed=1)
+    (chosen,) = training.chosen(1)
+    one, fitted = taught("hidden(shots=1)", training)
+    other, again = taught("hidden(shots=1)", Training([chosen], seed=1))
+    assert one.scores(chosen.problem, chosen.paths) == other.scores(chosen.problem, chosen.paths)
+    assert fitted == again
+
+
+def test_high_scores_of_wrong_paths_say_nothing():
+    """A slope is never negative: calibration does not turn a selector about."""
+    backwards = group(path("8", False), path("7", True), path("8", False), path("7", True))
+    assert calibration_of([(backwards, [1.0, 0.0, 0.9, 0.1])]) == Calibration(0.0, 0.0)
+
+
+def test_what_is_learned_from_is_not_judged():
+    groups = synthetic(4, 1)
+    with pytest.raises(OneshotError, match="1 problems are learned from and judged"):
+        compare(["hidden"], groups[:1], [Training(groups)])
+
+
+def test_answers_are_read_where_no_gold_is_known(tmp_path):
+    file = tmp_path / "s.jsonl"
+    file.write_text(json.dumps({"question": "q", "solution": ["So \\boxed{7}.", "So \\boxed{8}.", "nothing"]}))
+    with Grader(workers=1) as grader:
+        (found,) = graded(read_solutions(file), grader)
+    assert [p.extracted for p in found.paths] == ["7", "8", None]
+    assert {p.outcome for p in found.paths} == {"unscorable"}
+    with pytest.raises(OneshotError, match="no path has a verdict"):
+        known([found])
+
+
+@pytest.mark.parametrize("name", ["vote(by='logprob')", "vote(by='hidden(shots=1)')", "chooser(steps=5)", "shortest"])
+def test_a_kept_selector_is_the_same(name, tmp_path):
+    train, (one, *_) = synthetic(6, 1), synthetic(1, 2)
+    selector, fitted = taught(name, Training(train))
+    Saved(name, selector, fitted, None, "", {}).write(tmp_path)
+    again = read_selector(tmp_path)
+    assert again.calibration == fitted
+    assert again.selector.scores(one.problem, one.paths) == selector.scores(one.problem, one.paths)
+    with pytest.raises(OneshotError, match="cannot be kept"):
+        Saved("oracle", fit("oracle", Training()), fitted, None, "", {}).write(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -311,6 +359,8 @@ def test_probabilities_are_calibrated():
         ({"question": "q", "solution": "s", "answer": ["7"]}, "`answer` is not a text"),
         ({"question": "q", "solution": ["s", "t"], "given": [1.0]}, "not one finite score"),
         ({"question": "q", "solution": "s", "given": "high"}, "not one finite score"),
+        ({"question": "q", "solution": "half \ud800"}, "'solution' is not a text"),
+        ([1], "not a JSON object"),
     ],
 )
 def test_malformed_solutions_are_one_line_with_file_and_row(tmp_path, row, says):

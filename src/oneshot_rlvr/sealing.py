@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,26 @@ def unsealed(record: Row, path: Path, fix: str) -> Row:
 def write_record(path: Path, record: Row) -> None:
     """A sealed JSON object, written whole."""
     write_json(path, sealed(record))
+
+
+def begin_record(path: Path, record: Mapping[str, Any], says: str) -> None:
+    """Write what is asked of a folder, or see that it was asked before; `says` begins what is said of a difference.
+
+    Raises:
+        OneshotError: something else was asked.
+    """
+    wanted = json.loads(json.dumps(record))
+    if not path.exists():
+        write_record(path, wanted)
+        return
+    known = read_record(path, "Give another --out.")
+    for key in sorted({*wanted, *known}):
+        if known.get(key) != wanted.get(key):
+            raise OneshotError(
+                f"{says} {key}={str(known.get(key))[:80]}, not {str(wanted.get(key))[:80]}",
+                where=path.parent,
+                fix="Give another --out.",
+            )
 
 
 def read_record(path: Path, fix: str = "Is this a run folder made by `oneshot train`?") -> Row:

@@ -23,18 +23,22 @@ def applied(folder: Path, source: str, columns: Mapping[str, str] | None, seed: 
     selector, calibration = judge.saved.selector, judge.saved.calibration
     rows = []
     for group in Judging("").paths(source, columns):
+        if not group.paths:
+            continue
         read = judge.read(group)
-        chances = judge.probabilities(group.problem, read.paths)
-        chosen = pick(chances, seed)
-        for place, (path, chance) in enumerate(zip(read.paths, chances, strict=True)):
-            along = beliefs(selector, calibration, judge.reader, group.problem, path)
+        scores = selector.scores(group.problem, read.paths)
+        chosen = pick(scores, seed)
+        for place, (path, score) in enumerate(zip(read.paths, scores, strict=True)):
+            chance = calibration.probability(score)
+            doubted = chance < 0.5
+            along = beliefs(selector, calibration, judge.reader, group.problem, path) if doubted else []
             row = {
                 "problem": group.problem.id,
                 "solution": place,
                 "probability": chance,
                 "extracted": path.extracted,
                 "chosen": place == chosen,
-                "first_doubt": first_doubt(path.text, along) if chance < 0.5 else None,
+                "first_doubt": first_doubt(path.text, along),
                 "text": path.text,
             }
             rows.append(row if path.outcome == "unscorable" else {**row, "right": path.right})

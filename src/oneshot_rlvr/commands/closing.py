@@ -16,24 +16,27 @@ from typing import Any
 from oneshot_rlvr.commands import session
 from oneshot_rlvr.commands.curriculum import SAVE_EVERY, SPARE, tokens_by_step, weights_of
 from oneshot_rlvr.config import Config, ModelSection, resolve
-from oneshot_rlvr.evaluation import Sampling
+from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.evaluation.statistics import paired_difference
-from oneshot_rlvr.files import write_atomically
+from oneshot_rlvr.files import checksum_of, write_atomically
 from oneshot_rlvr.grading.features import mean
 from oneshot_rlvr.policy import load_policy
 from oneshot_rlvr.policy.model import as_the_model_asks
 from oneshot_rlvr.problems import Problem, get_template, to_jsonl
 from oneshot_rlvr.runs import Run
-from oneshot_rlvr.selectors import PathFolder, PathGroup, Training, fit
-from oneshot_rlvr.selectors.calibration import HEADLINE, calibrate
-from oneshot_rlvr.selectors.collect import Collection, collect
+from oneshot_rlvr.sealing import begin_record
+from oneshot_rlvr.selectors import SELECTORS, PathFolder, PathGroup, Training
+from oneshot_rlvr.selectors.calibration import HEADLINE
+from oneshot_rlvr.selectors.collect import Collection, collect, sampling_of
 from oneshot_rlvr.selectors.metrics import pick, picks
 from oneshot_rlvr.selectors.reward import Judge
 from oneshot_rlvr.selectors.saved import Saved
+from oneshot_rlvr.selectors.teaching import taught
 from oneshot_rlvr.selectors.votes import voted
 
 Row = dict[str, Any]
 WAYS = ("one_shot", "reward", "expert", "turns")
+MOST = 3  # times as many rounds as asked, where they take fewer tokens than expected
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,17 @@ class Closing:
         own = {"run.seed": self.seed, "run.validate_every": 0, "run.save_every": SAVE_EVERY, **flags}
         return as_the_model_asks(*resolve(recipe, self.model, self.settings, own))
 
+    @property
+    def record(self) -> Row:
+        """All that the loop's folders depend on."""
+        sets = {"labelled": self.labelled, "pool": self.pool, "tests": self.tests}
+        names = ("model", "selector", "steps", "rounds", "paths", "samples", "seed")
+        return {
+            **{name: getattr(self, name) for name in names},
+            **{name: checksum_of(to_jsonl(problems)) for name, problems in sets.items()},
+            "settings": list(self.settings),
+        }
+
     def train(
         self, name: str, recipe: str, problems: Sequence[Problem], weights: ModelSection | None, **flags: Any
     ) -> Run:
@@ -92,8 +106,7 @@ class Closing:
     ) -> list[PathGroup]:
         """Paths of these weights, with their states; kept, and sampled once."""
         config = self.base if weights is None else self.base.model_copy(update={"model": weights})
-        most = config.sampling.max_new_tokens
-        sampling = Sampling(samples, temperature, greedy=False, max_new_tokens=most, seed=self.seed)
+        sampling = sampling_of(config, samples, temperature, self.seed)
         folder = PathFolder(self.out / "paths" / name)
         collection = Collection(problems, get_template(config.model.template), sampling, states=True)
         collect(folder, collection, config.model.path, config, lambda: load_policy(config.model))
@@ -102,10 +115,10 @@ class Closing:
     def taught(self, name: str, groups: Sequence[PathGroup], reader: ModelSection) -> Path:
         """A selector fitted on graded paths, as a folder; `reader` is the model that made and reads them."""
         folder = self.out / name
-        fitted = fit(self.selector, Training(groups, self.seed))
+        fitted, calibration = taught(self.selector, Training(groups, self.seed))
         about = {"problems": [group.problem.id for group in groups], "seed": self.seed}
         template = self.base.model.template
-        Saved(self.selector, fitted, calibrate(fitted, groups), reader, template, about).write(folder)
+        Saved(self.selector, fitted, calibration, reader, template, about).write(folder)
         return folder
 
 
@@ -121,6 +134,11 @@ def run_closed_loop(loop: Closing, heard: Callable[[str], object]) -> Row:
         OneshotError: the labelled problems are all right or all wrong, or what a run raises.
         Interrupted: stopped by the user; the same call goes on.
     """
+    if SELECTORS.unit(loop.selector).trait("trains"):
+        raise OneshotError(
+            "the loop trains no verifier", where="--selector", fix="Use a probe: hidden, probe, chooser."
+        )
+    begin_record(loop.out / "loop.json", loop.record, "its loop has")
     one_shot = loop.train("one_shot", "grpo", loop.labelled, None, run__steps=loop.steps)
     budget = tokens_by_step(one_shot)[loop.steps]
     heard(f"one_shot: {budget:,} tokens")
@@ -136,7 +154,7 @@ def run_closed_loop(loop: Closing, heard: Callable[[str], object]) -> Row:
     rows = {"base": _tested(loop, "base", None, folder)}
     rows |= {name: _tested(loop, name, weights, folder) for name, (weights, _) in ends.items()}
     for name, (_, tokens) in ends.items():
-        rows[name]["tokens"] = tokens
+        rows[name] |= {"tokens": tokens, "of_budget": tokens / budget}
     for name in WAYS[1:]:
         rows[name] |= _against(rows["one_shot"]["rates"], rows[name]["rates"])
     return {"selector": loop.selector, "labelled": [p.id for p in loop.labelled], "pool": len(loop.pool), "ways": rows}
@@ -163,15 +181,18 @@ def _rewarded(loop: Closing, folder: Path, spent: int, budget: int) -> tuple[Mod
 def _imitated(loop: Closing, folder: Path, spent: int, budget: int) -> tuple[ModelSection, int]:
     """Rounds of: sample the pool, imitate the path that the selector picks of each problem, from the first weights on.
 
-    Each round takes an equal part of the budget, in problems: `HEADLINE` paths of each. STaR (arXiv 2203.14465) with
-    the selector in the place of the answer. A round in which no pick gives an answer changes nothing.
+    Each round takes an equal part of the budget, in problems: `HEADLINE` paths of each, and there are more rounds where
+    the pool is too small for that. STaR (arXiv 2203.14465) with the selector in the place of the answer. A round in
+    which no pick gives an answer changes nothing.
     """
     judge, every = Judge.of_folder(folder), loop.pool
     weights: ModelSection | None = None
     share, tokens, place = (budget - spent) / loop.rounds, spent, 0
     mean_tokens = max(1.0, spent / max(1, len(loop.labelled) * loop.paths))
-    for number in range(loop.rounds):
-        count = max(1, min(len(every), round(share / mean_tokens / HEADLINE)))
+    for number in range(MOST * loop.rounds):
+        if tokens + share / 2 > budget and number:
+            break
+        count = max(1, min(len(every), round(min(share, budget - tokens) / mean_tokens / HEADLINE)))
         part = [every[(place + i) % len(every)] for i in range(count)]
         place += count
         groups = loop.collected(f"expert_{number + 1}", part, HEADLINE, weights)
@@ -188,7 +209,9 @@ def _imitated(loop: Closing, folder: Path, spent: int, budget: int) -> tuple[Mod
 
 def _demonstrated(group: PathGroup, judge: Judge, seed: int) -> Problem | None:
     """The problem with the picked path for a solution and its answer for a gold; None where it gives no answer."""
-    path = group.paths[pick(judge.probabilities(group.problem, group.paths), seed)]
+    if not group.paths:
+        return None
+    path = group.paths[pick(judge.scores(group.problem, group.paths), seed)]
     if path.extracted is None or path.finish != "stop":
         return None
     return replace(group.problem, answer=path.extracted, solution=path.text.strip())
@@ -202,7 +225,7 @@ def _in_turns(loop: Closing, folder: Path, spent: int, budget: int) -> tuple[Mod
     """
     weights, tokens = None, spent
     steps = max(1, loop.steps // loop.rounds)
-    for number in range(loop.rounds):
+    for number in range(MOST * loop.rounds):
         if weights is not None:
             groups = loop.collected(f"turn_{number + 1}", loop.labelled, loop.paths, weights)
             tokens += tokens_of(groups)
@@ -222,7 +245,7 @@ def _tested(loop: Closing, name: str, weights: ModelSection | None, folder: Path
     """A model on the tests: avg@n, majority vote, and the first selector's pick among n."""
     groups = loop.collected(f"test_{name}", loop.tests, loop.samples, weights, temperature=0.6)
     judge, n = Judge.of_folder(folder), loop.samples
-    found = [judge.probabilities(group.problem, group.paths) for group in groups]
+    found = [judge.scores(group.problem, group.paths) for group in groups]
     picked = picks(groups, n, loop.seed, lambda place, block: [found[place][i] for i in block])
     usual = picks(groups, n, loop.seed, lambda place, block: voted(groups[place].of(block).answers, [1.0] * n))
     rates = [group.rate for group in groups]

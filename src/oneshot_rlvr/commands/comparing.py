@@ -46,10 +46,10 @@ def run_comparison(
     heard: Callable[[str], object],
 ) -> dict[str, Row]:
     """`comparison.json`, `explained.json` (why each chose so), `about.json` and the page; returns the table."""
-    rows, judged = compare(names, test, trainings(train, seeds, judging, out), heard)
+    rows, judged = compare(names, test, trainings(train, range(seeds), judging, out), heard)
+    write_json(out / "comparison.json", rows)
     reader = judging.reader() if judging.model else None
     explained = {name: explain(judged[name][0], test, reader) for name in names}
-    write_json(out / "comparison.json", rows)
     write_json(out / "explained.json", explained)
     write_json(out / "about.json", environment("cpu", 1))
     write_comparison(out / "comparison.html", rows, explained)

@@ -9,15 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from oneshot_rlvr.commands import session
-from oneshot_rlvr.config import Config, ModelSection
+from oneshot_rlvr.config import Config, ModelSection, resolve
+from oneshot_rlvr.config.known import model_folder
 from oneshot_rlvr.config.resolve import build, flatten
 from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.evaluation.checkpoints import Checkpoint
 from oneshot_rlvr.evaluation.target import config_of_model
-from oneshot_rlvr.files import write_atomically
+from oneshot_rlvr.files import checksum_of, write_atomically
 from oneshot_rlvr.grading import Grader
 from oneshot_rlvr.grading.pool import standing_pool
 from oneshot_rlvr.policy import Policy, load_policy
-from oneshot_rlvr.problems import Problem, Template, get_template, to_jsonl
+from oneshot_rlvr.policy.model import load_tokenizer, places_of
+from oneshot_rlvr.problems import Problem, Template, encode_prompt, get_template, to_jsonl
 from oneshot_rlvr.runs import Run
 from oneshot_rlvr.selectors import Learner, PathFolder, PathGroup, Training
 from oneshot_rlvr.selectors.grading import graded
@@ -64,10 +67,13 @@ class Judging:
         """Collected paths, or anyone's solutions in a file: these are graded, and read by the model if it is given.
 
         Raises:
-            OneshotError: neither, or malformed.
+            OneshotError: neither, malformed, or collected paths that another model has read.
         """
         if (Path(source) / "paths.json").exists():
-            return PathFolder(source).groups()
+            folder = PathFolder(source)
+            if self.model:
+                self._refuse_others(folder)
+            return folder.groups()
         if not Path(source).is_file():
             raise OneshotError("no paths are there", where=source, fix="Collect some with `oneshot paths collect`.")
         template = self.template if self.model else None
@@ -79,12 +85,25 @@ class Judging:
         reader = self.reader()
         return [reader.measured(group) for group in groups]
 
+    def _refuse_others(self, folder: PathFolder) -> None:
+        record = folder.record
+        same = record["weights"] == checksum_of(Checkpoint("", 0, self.config.model).content_hash)
+        if not same or record["template"] != self.template.name:
+            raise OneshotError(
+                f"its paths were read by {record['model']} asked with template {record['template']}",
+                where=folder.path,
+                fix="Give that model (--set model.template=...), or collect paths with this one.",
+            )
+
     def reader(self) -> Reader:
         """Reads paths."""
         return Reader(self.policy(), self.template)
 
     def learner(self, out: Path) -> Learner:
         """Trains verifiers from this model; their runs are kept in `out`, and gone on with."""
+        tokenizer = load_tokenizer(model_folder(self.config.model.path), self.config.model.trust_remote_code)
+        template = get_template(verdict_template(self.config.model.template))
+        places = _places(self.config)
 
         def train(name: str, problems: Sequence[Problem], settings: Mapping[str, Any]) -> ModelSection:
             run, config = Run(out / name), self.verdict_config(out / f"{name}.jsonl", settings)
@@ -92,27 +111,37 @@ class Judging:
             session.finish(run, config, dict.fromkeys(flatten(config.model_dump()), "a verifier's"), problems)
             return config.model.model_copy(update={"path": str(run.checkpoint_path(run.steps()[-1]))})
 
-        return Learner(train, self.config.model.template, self.config.optimizer.learning_rate)
+        def fits(question: str) -> bool:
+            return len(encode_prompt(template, question, tokenizer)) < places
+
+        return Learner(train, self.config.model.template, self.config.optimizer.learning_rate, fits)
 
     def verdict_config(self, file: Path, settings: Mapping[str, Any]) -> Config:
-        """A run on verdicts: answered by one token, not validated, kept at its end alone."""
+        """GRPO on verdicts, whatever the model was trained with: answered by one token, kept at the end alone."""
+        grpo = flatten({"algorithm": resolve("grpo", "tiny")[0].algorithm.model_dump()})
         own = {
             "data.problems": str(file),
             "data.only": (),
             "model.template": verdict_template(self.config.model.template),
             "sampling.max_new_tokens": 1,
-            "sampling.max_prompt_tokens": PROMPT,
+            "sampling.max_prompt_tokens": _places(self.config),
             "batch.groups_per_step": GROUPS,
             "run.validate_every": 0,
+            "run.stop_when": type(self.config.run)().stop_when,
             "run.save_every": int(settings.get("run.steps", 100)),
         }
-        flat = flatten(self.config.model_dump()) | own | dict(settings)
+        flat = flatten(self.config.model_dump()) | grpo | own | dict(settings)
         return build(flat, dict.fromkeys(flat, "a verifier's settings"))
 
 
+def _places(config: Config) -> int:
+    """How many tokens a verdict's prompt may have: the model's places but one, and `PROMPT` at most."""
+    return min(PROMPT, places_of(config.model) or PROMPT) - 1
+
+
 def trainings(
-    groups: Sequence[PathGroup], seeds: int, judging: Judging | None = None, out: Path | None = None
+    groups: Sequence[PathGroup], seeds: Sequence[int], judging: Judging | None = None, out: Path | None = None
 ) -> list[Training]:
     """One training a seed, with a learner where a model is given."""
     learner = judging.learner(out / "verifiers") if judging is not None and judging.model and out is not None else None
-    return [Training(groups, seed, learner) for seed in range(seeds)]
+    return [Training(groups, seed, learner) for seed in seeds]

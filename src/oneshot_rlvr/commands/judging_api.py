@@ -9,17 +9,20 @@ from typing import Any
 from oneshot_rlvr.commands.api import Problems, as_problems
 from oneshot_rlvr.commands.closing import Closing, run_closed_loop
 from oneshot_rlvr.commands.comparing import default_selectors, run_comparison
-from oneshot_rlvr.commands.judging import Judging
+from oneshot_rlvr.commands.judging import Judging, trainings
 from oneshot_rlvr.commands.prompting import Strategies, run_strategies
 from oneshot_rlvr.commands.session import chosen_problems
 from oneshot_rlvr.config import resolve
-from oneshot_rlvr.evaluation.protocols import Sampling
+from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.evaluation.target import named_suites
 from oneshot_rlvr.files import locked, write_json
 from oneshot_rlvr.problems import Problem, default_suites, find_problems
 from oneshot_rlvr.reporting.judging import write_prompts
-from oneshot_rlvr.selectors import PathFolder, PathGroup
-from oneshot_rlvr.selectors.collect import Collection, collect
+from oneshot_rlvr.selectors import SELECTORS, PathFolder, PathGroup
+from oneshot_rlvr.selectors.collect import Collection, collect, sampling_of
+from oneshot_rlvr.selectors.grading import known
+from oneshot_rlvr.selectors.saved import Saved
+from oneshot_rlvr.selectors.teaching import taught
 
 Row = dict[str, Any]
 ONE_SHOT = "one-shot"  # the problem that the recipe `grpo` trains on
@@ -61,8 +64,7 @@ def collect_paths(
     """
     judging, folder = Judging(str(model), _settings(settings)), PathFolder(out)
     asked = asked_problems(problems, suites, limit)
-    most = judging.config.sampling.max_new_tokens
-    sampling = Sampling(samples, temperature, greedy=False, max_new_tokens=most, seed=seed)
+    sampling = sampling_of(judging.config, samples, temperature, seed)
     collection = Collection(asked, judging.template, sampling, hidden, mode)
     with locked(folder.path, "paths"):
         collect(folder, collection, str(model), judging.config, judging.policy, lambda done: heard(done, len(asked)))
@@ -94,7 +96,7 @@ def prompt_study(
     judging = Judging(str(model), _settings(settings))
     asked = asked_problems(problems, suites, limit)
     ways = Strategies.of(asked, templates or (judging.template.name,), temperatures, shots, examples)
-    sampling = Sampling(samples, 1.0, greedy=False, max_new_tokens=judging.config.sampling.max_new_tokens, seed=seed)
+    sampling = sampling_of(judging.config, samples, 1.0, seed)
     folder = Path(out)
     with locked(folder, "study of prompts"):
         rows = run_strategies(folder, judging, ways, sampling, heard)
@@ -103,6 +105,48 @@ def prompt_study(
         )
         write_prompts(folder / "prompts.html", rows)
     return rows
+
+
+def train_selector(
+    selector: str,
+    paths: str | Path,
+    *,
+    model: str | Path | None = None,
+    seed: int = 0,
+    columns: Mapping[str, str] | None = None,
+    out: str | Path = "runs/selector",
+    settings: Mapping[str, Any] | Sequence[str] = (),
+) -> Row:
+    """Fit a selector on graded paths and keep it in `out`; returns what it has seen. As `oneshot selector train`.
+
+    Args:
+        selector: by name, with options: "probe(shots=1)".
+        paths: a folder of paths, or a file of solutions with answers.
+        model: who reads the paths of a file, and is trained to be a verifier; of a folder, by default who collected it.
+        seed: of the fit, and of the choice of the one problem.
+        columns: what columns of a file are called.
+        out: folder of the selector.
+        settings: configuration values.
+
+    Raises:
+        OneshotError: no such selector, too little to learn from, or paths that lack what it reads.
+    """
+    folder = PathFolder(paths)
+    collected = (folder.path / "paths.json").exists()
+    settings = _settings(settings)
+    if model is None and collected:
+        model = folder.record["model"]
+        settings = [f"model.template={folder.record['template']}", *settings]
+    judging = Judging("" if model is None else str(model), settings)
+    groups = known(judging.paths(str(paths), columns))
+    SELECTORS.unit(selector)
+    (training,) = trainings(groups, [seed], judging, Path(out))
+    fitted, calibration = taught(selector, training)
+    mixed = sum(group.mixed for group in groups)
+    about = {"paths": str(paths), "problems": len(groups), "mixed": mixed, "seed": seed}
+    reader = judging.config.model if judging.model else None
+    Saved(selector, fitted, calibration, reader, judging.template.name if reader else "", about).write(Path(out))
+    return about
 
 
 def compare_selectors(
@@ -141,7 +185,8 @@ def compare_selectors(
             return []
         return judging.paths(str(source), columns) if isinstance(source, str | Path) else list(source)
 
-    test, learned = found(paths), found(train)
+    test, learned = known(found(paths)), found(train)
+    learned = known(learned) if learned else []
     names = list(selectors) or default_selectors(test, learned, model is not None)
     with locked(Path(out), "comparison"):
         return run_comparison(Path(out), judging, names, test, learned, seeds, heard)
@@ -170,12 +215,15 @@ def close_loop(
     Raises:
         OneshotError: the labelled problems are all right or all wrong, or what a run raises.
     """
-    known = chosen_problems(resolve("grpo", str(model))[0]) if labelled == ONE_SHOT else asked_problems(labelled)
-    answered = {problem.question for problem in known}
-    others = [problem for problem in asked_problems(pool) if problem.question not in answered]
+    taken = chosen_problems(resolve("grpo", str(model))[0]) if labelled == ONE_SHOT else asked_problems(labelled)
     tests = asked_problems(None, suites, limit)
+    used = {problem.question for problem in (*taken, *tests)}
+    others = [problem for problem in asked_problems(pool) if problem.question not in used]
+    tests = [problem for problem in tests if problem.question not in {one.question for one in taken}]
+    if not others or not tests:
+        raise OneshotError("nothing is left beside the labelled problems", where="--pool", fix="Give other problems.")
     sizes = {"steps": steps, "rounds": rounds, "paths": paths, "samples": samples, "seed": seed}
-    asked = Closing(Path(out), known, others, tests, str(model), selector, settings=_settings(settings), **sizes)
+    asked = Closing(Path(out), taken, others, tests, str(model), selector, settings=_settings(settings), **sizes)
     with locked(Path(out), "closed loop"):
         found = run_closed_loop(asked, heard)
         write_json(Path(out) / "closed.json", found)

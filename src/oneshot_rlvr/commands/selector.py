@@ -28,26 +28,18 @@ def train(
     selector: Annotated[str, typer.Argument(help='As "probe(shots=1)"; `oneshot methods` lists them.')],
     paths: Annotated[str, typer.Option("--paths", help="Folder of collected paths, or solutions with answers.")],
     model: Model = "",
-    seed: Annotated[int, typer.Option()] = 0,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
     columns: Columns = None,
     out: Annotated[Path, typer.Option(help="Folder of the selector.")] = Path("runs/selector"),
     settings: Settings = None,
 ) -> None:
     """Fit a selector on graded paths, with its calibration; problems that are all right or all wrong teach nothing."""
-    from oneshot_rlvr.commands.judging import Judging, trainings
-    from oneshot_rlvr.selectors import fit
-    from oneshot_rlvr.selectors.calibration import calibrate
-    from oneshot_rlvr.selectors.saved import Saved
+    from oneshot_rlvr.commands.judging_api import train_selector
 
-    reader = Judging(model or _model_of(paths), settings or ())
-    groups = reader.paths(paths, _columns(columns))
-    training = trainings(groups, seed + 1, reader, out)[seed]
-    fitted = fit(selector, training)
-    mixed = sum(group.mixed for group in groups)
-    about = {"paths": paths, "problems": len(groups), "mixed": mixed, "seed": seed}
-    kept = Saved(selector, fitted, calibrate(fitted, groups), reader.config.model, reader.template.name, about)
-    kept.write(out)
-    print(plain(f"{selector} of {len(groups)} problems, {mixed} with right and wrong paths: {out}"))
+    about = train_selector(
+        selector, paths, model=model or None, seed=seed, columns=_columns(columns), out=out, settings=settings or ()
+    )
+    print(plain(f"{selector} of {about['problems']} problems, {about['mixed']} with right and wrong paths: {out}"))
 
 
 def compare(
@@ -152,7 +144,7 @@ def loop(
         settings=settings or (),
         heard=lambda line: print(plain(line), flush=True),
     )
-    shown = Table("way", f"avg@{samples}", f"maj@{samples}", f"best of {samples}", "tokens", "less one-shot")
+    shown = Table("way", f"avg@{samples}", f"maj@{samples}", f"best of {samples}", "tokens", "less one-shot GRPO")
     for name, row in found["ways"].items():
         values = (f"{100 * row[key]:.1f}" for key in ("average", "majority", "best_of"))
         tokens, over = f"{row['tokens']:,}" if "tokens" in row else "0", ""
@@ -165,14 +157,6 @@ def loop(
 
 def _share(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
-
-
-def _model_of(paths: str) -> str:
-    """The model that collected paths are of; none of a file."""
-    from oneshot_rlvr.selectors import PathFolder
-
-    folder = PathFolder(paths)
-    return str(folder.record["model"]) if (folder.path / "paths.json").exists() else ""
 
 
 def _columns(text: str | None) -> Mapping[str, str] | None:

@@ -93,7 +93,7 @@ def as_the_model_asks(config: Config, sources: dict[str, str]) -> tuple[Config, 
         choose("model.template", "chat", "the tokenizer's chat template")
         choose("sampling.max_new_tokens", *kind)
     tokens, _ = chosen.get("sampling.max_new_tokens", (config.sampling.max_new_tokens, ""))
-    places = _places(config.model)
+    places = places_of(config.model)
     if places is not None and tokens + config.sampling.max_prompt_tokens > places:
         choose("sampling.max_new_tokens", places // 2, f"half of the model's {places} places")
         choose("sampling.max_prompt_tokens", places - places // 2, f"half of the model's {places} places")
@@ -104,7 +104,7 @@ def as_the_model_asks(config: Config, sources: dict[str, str]) -> tuple[Config, 
     return config.model_copy(update=updated), sources | {key: why for key, (_, why) in chosen.items()}
 
 
-def _places(section: ModelSection) -> int | None:
+def places_of(section: ModelSection) -> int | None:
     """The most tokens, prompt and response together, that the model allows, where its configuration can be read."""
     try:
         config = AutoConfig.from_pretrained(model_folder(section.path), trust_remote_code=section.trust_remote_code)

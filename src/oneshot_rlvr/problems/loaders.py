@@ -101,7 +101,13 @@ def from_rows(
     return list(problems.values())
 
 
-def _jsonl(path: Path) -> Iterator[tuple[int, Row]]:
+def rows_of_jsonl(path: Path) -> Iterator[tuple[int, Row]]:
+    """The objects of a jsonl file and their lines' numbers, from 1.
+
+    Raises:
+        OneshotError: a line is no JSON object; file and row are named.
+        OSError, UnicodeDecodeError: the file cannot be read.
+    """
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
@@ -146,7 +152,7 @@ def _parquet(path: Path) -> Iterator[tuple[int, Row]]:
     yield from enumerate(rows, 1)
 
 
-READERS = {".jsonl": _jsonl, ".csv": _csv, ".parquet": _parquet}
+READERS = {".jsonl": rows_of_jsonl, ".csv": _csv, ".parquet": _parquet}
 
 
 def _is_verl(row: Row) -> bool:

@@ -39,12 +39,13 @@ class Learner:
     """Trains a verifier: `train(name, problems, settings)` gives the model that a run ends with.
 
     `problems` are verdicts to give, `settings` the configuration's values; `template` and learning `rate` are those of
-    the model that it begins with.
+    the model that it begins with; `fits` says whether a verdict's question is short enough for it.
     """
 
     train: Callable[[str, Sequence[Problem], Mapping[str, Any]], ModelSection]
     template: str
     rate: float
+    fits: Callable[[str], bool] = lambda question: True
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class Training:
         Raises:
             OneshotError: there are too few.
         """
+        if shots is not None and shots < 1:
+            raise OneshotError(f"shots={shots} is no number of problems", where="selector", fix="Give 1 or more.")
         mixed = [group for group in self.groups if group.mixed]
         if shots is None and mixed:
             return mixed
@@ -94,19 +97,10 @@ def refuse_without(need: Need, paths: Sequence[ReasoningPath], name: str) -> Non
         raise OneshotError(f"{says} {count} of {len(paths)} paths", where=f"selector {name}", fix=fix)
 
 
-def selector_unit(text: str) -> Any:
-    """The unit that a text names.
-
-    Raises:
-        OneshotError: an unknown name or option.
-    """
-    return SELECTORS.unit(text)
-
-
 def fit(text: str, training: Training) -> Selector:
     """The selector that a text names, fitted where it learns.
 
     Raises:
         OneshotError: an unknown name or option, or too little to learn from.
     """
-    return selector_unit(text)(training)
+    return SELECTORS.unit(text)(training)

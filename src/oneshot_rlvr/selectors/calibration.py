@@ -55,20 +55,21 @@ def block_scores(selector: Selector, group: PathGroup, size: int, seed: int) -> 
     return scores
 
 
-def calibrate(selector: Selector, groups: Sequence[PathGroup], seed: int = 0) -> Calibration:
-    """Fit on all paths of these groups; where all scores, or all verdicts, are alike, the share of right ones.
+def calibration_of(scored: Sequence[tuple[PathGroup, Sequence[float]]]) -> Calibration:
+    """Fit on scored paths; where all scores, or all verdicts, are alike, or high scores are the wrong ones', the share
+    of right ones. A slope is never negative: what is believed most is what is picked.
 
-    Without any group the scores are taken for logits.
+    Without any path the scores are taken for logits.
     """
-    if not groups:
+    if not scored:
         return Calibration()
-    scores = np.array([score for group in groups for score in block_scores(selector, group, HEADLINE, seed)])
-    right = np.concatenate([group.right_N for group in groups])
+    scores = np.array([score for _, own in scored for score in own])
+    right = np.concatenate([group.right_N for group, _ in scored])
     share = (right.sum() + 1) / (len(right) + 2)
-    prior = math.log(share / (1 - share))
+    prior = Calibration(0.0, math.log(share / (1 - share)))
     if len(set(right.tolist())) < 2 or float(scores.std()) < 1e-12:
-        return Calibration(0.0, prior)
+        return prior
     middle, scale = float(scores.mean()), float(scores.std())
     fitted = LogisticRegression(C=100.0).fit(((scores - middle) / scale)[:, None], right)
     slope = float(fitted.coef_[0, 0]) / scale
-    return Calibration(slope, float(fitted.intercept_[0]) - slope * middle)
+    return Calibration(slope, float(fitted.intercept_[0]) - slope * middle) if slope > 0 else prior

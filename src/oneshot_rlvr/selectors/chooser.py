@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.selectors.base import SELECTORS, Training
 from oneshot_rlvr.selectors.linear import Linear, View, tables
 
 LISTS, PICKS = 32, 8  # of a step: lists of k paths, picks from each
 
 
-@SELECTORS.register("chooser")
+@SELECTORS.register("chooser", learns=True)
 def chooser(
     training: Training,
     *,
@@ -25,6 +26,10 @@ def chooser(
     """Policy pi(i) = softmax_i(w . x_i) over lists of `k` paths of one problem; reward 1 if the pick is right. GRPO's
     advantage among 8 picks of a list, not divided by their deviation (Dr. GRPO); the gradient of log pi(i) is
     x_i - E_pi[x]. As AggLM (arXiv 2509.06870) with a linear policy in the place of a language model."""
+    if k < 2 or steps < 1:
+        raise OneshotError(
+            "it picks one of at least 2 in at least 1 step", where="selector chooser", fix="Raise k or steps."
+        )
     groups = training.chosen(shots)
     names, found, mean, scale = tables(groups, view, agreement)
     right = [group.right_N for group in groups]

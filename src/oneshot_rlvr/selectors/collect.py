@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from oneshot_rlvr.config import Config
+from oneshot_rlvr.config import Config, ModelSection
+from oneshot_rlvr.evaluation.checkpoints import Checkpoint
 from oneshot_rlvr.evaluation.protocols import Sampling
 from oneshot_rlvr.evaluation.sampling import sample_problems
 from oneshot_rlvr.evaluation.scoring import grade_rows
@@ -34,12 +35,14 @@ class Collection:
     states: bool = False
     mode: str = "default"
 
-    def record(self, model: str) -> dict[str, Any]:
-        """What `paths.json` says of it."""
+    def record(self, model: str, section: ModelSection) -> dict[str, Any]:
+        """What `paths.json` says of it: all that the paths depend on."""
         sampling = json.loads(json.dumps(dataclasses.asdict(self.sampling)))
         return {
             "model": model,
+            "weights": checksum_of(Checkpoint("", 0, section).content_hash),
             "template": self.template.name,
+            "examples": checksum_of(repr(self.template.shots)) if self.template.shots else None,
             "sampling": sampling,
             "states": self.states,
             "grading": self.mode,
@@ -47,6 +50,13 @@ class Collection:
             "problems_checksum": checksum_of(to_jsonl(self.problems)),
             "shards": -(-len(self.problems) // SHARD),
         }
+
+
+def sampling_of(config: Config, samples: int, temperature: float, seed: int) -> Sampling:
+    """How paths are sampled: as the configuration stops them, at another temperature."""
+    own = config.sampling
+    stops = {"stop_ids": own.stop_ids, "stop_strings": own.stop_strings}
+    return Sampling(samples, temperature, greedy=False, max_new_tokens=own.max_new_tokens, seed=seed, **stops)
 
 
 def collect(
@@ -62,7 +72,7 @@ def collect(
     Raises:
         OneshotError: the folder holds other paths.
     """
-    record = collection.record(model)
+    record = collection.record(model, config.model)
     folder.begin(record)
     missing = [number for number in range(record["shards"]) if not folder.shard_path(number).exists()]
     done = len(collection.problems) - sum(len(_part(collection, number)) for number in missing)
@@ -88,8 +98,5 @@ def _part(collection: Collection, number: int) -> Sequence[Problem]:
 def _group(problem: Problem, row: dict[str, Any]) -> PathGroup:
     return PathGroup(
         problem,
-        [
-            ReasoningPath(r["text"], r["finish"], r["tokens"], r["outcome"], r["extracted"], given=r.get("score"))
-            for r in row["samples"]
-        ],
+        [ReasoningPath(r["text"], r["finish"], r["tokens"], r["outcome"], r["extracted"]) for r in row["samples"]],
     )

@@ -11,8 +11,8 @@ import numpy as np
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.evaluation.statistics import interval_over_seeds, mean_interval, paired_difference
 from oneshot_rlvr.grading.features import mean
-from oneshot_rlvr.selectors.base import Selector, Training, fit, selector_unit
-from oneshot_rlvr.selectors.calibration import HEADLINE, Calibration, block_scores, calibrate
+from oneshot_rlvr.selectors.base import SELECTORS, Selector, Training
+from oneshot_rlvr.selectors.calibration import HEADLINE, Calibration, block_scores, calibration_of
 from oneshot_rlvr.selectors.metrics import (
     Picks,
     auprc,
@@ -26,6 +26,7 @@ from oneshot_rlvr.selectors.metrics import (
     reliability,
 )
 from oneshot_rlvr.selectors.paths import PathGroup
+from oneshot_rlvr.selectors.teaching import taught
 from oneshot_rlvr.selectors.votes import voted
 
 Row = dict[str, Any]
@@ -82,10 +83,15 @@ def compare(
     A training without groups leaves each problem out in turn: its paths are judged by what was fitted on the others.
 
     Raises:
-        OneshotError: an unknown selector, too little to learn from, or paths that lack what one reads.
+        OneshotError: an unknown selector, too little to learn from, paths that lack what one reads, or problems that
+            are both learned from and judged.
     """
+    names = list(dict.fromkeys(names))
+    for name in names:
+        SELECTORS.unit(name)
+    _refuse_shared(test, [group for training in trainings for group in training.groups])
     judged: dict[str, list[Judged]] = {}
-    for name in dict.fromkeys((*names, "majority", "oracle")):
+    for name in dict.fromkeys(("majority", "oracle", *names)):
         heard(name)
         judged[name] = [judge(fitted(name, test, training), test, training.seed) for training in trainings]
     return {name: _row(name, judged, test) for name in names}, judged
@@ -98,18 +104,32 @@ def fitted(name: str, test: Sequence[PathGroup], training: Training) -> list[Fit
         OneshotError: as `compare`.
     """
     if training.groups:
-        selector = fit(name, training)
-        return [(selector, calibrate(selector, training.groups))] * len(test)
-    if selector_unit(name).trait("trains"):
+        return [taught(name, training)] * len(test)
+    if SELECTORS.unit(name).trait("trains"):
         raise OneshotError(
             "it trains a model, which is not done once a problem", where=f"selector {name}", fix="Give --train PATHS."
         )
-    found = []
-    for place in range(len(test)):
-        others = replace(training, groups=[*test[:place], *test[place + 1 :]])
-        selector = fit(name, others)
-        found.append((selector, calibrate(selector, others.groups)))
-    return found
+    unit = SELECTORS.unit(name)
+    if not unit.trait("learns") and not unit.trait("inner"):  # one selector; only its calibration leaves a problem out
+        selector: Selector = unit(training)
+        scored = [(group, block_scores(selector, group, HEADLINE, training.seed)) for group in test]
+        return [(selector, calibration_of([pair for pair in scored if _another(pair[0], one)])) for one in test]
+    return [taught(name, replace(training, groups=[group for group in test if _another(group, one)])) for one in test]
+
+
+def _another(group: PathGroup, one: PathGroup) -> bool:
+    return group.problem.question != one.problem.question
+
+
+def _refuse_shared(test: Sequence[PathGroup], train: Sequence[PathGroup]) -> None:
+    seen = {group.problem.question for group in train}
+    shared = [group.problem.id for group in test if group.problem.question in seen]
+    if shared:
+        raise OneshotError(
+            f"{len(shared)} problems are learned from and judged, {shared[0][:40]!r} first",
+            where="--train",
+            fix="Give paths of other problems, or leave --train out.",
+        )
 
 
 def sizes(groups: Sequence[PathGroup]) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -35,8 +36,7 @@ def steps_of(text: str) -> list[tuple[int, int]]:
     [(0, 10), (10, 24)]
     """
     ends = [found.end() for found in _STEP.finditer(text) if found.group().strip()]
-    starts = [0, *ends[:-1]]
-    return list(zip(starts, ends, strict=True))
+    return list(pairwise([0, *ends]))
 
 
 def beliefs(
@@ -69,11 +69,11 @@ def first_doubt(text: str, along: Sequence[Belief]) -> dict[str, Any] | None:
         return None
     believed = [place for place, belief in enumerate(along) if belief.probability >= 0.5]
     first = along[believed[-1] + 1 if believed else 0]
-    number, (start, end) = next(
-        (place, span)
-        for place, span in enumerate(steps_of(text))
-        if first.end <= span[1] or span[1] >= len(text.rstrip())
-    )
+    spans = steps_of(text)
+    if not spans:
+        return None
+    number = next((place for place, (_, end) in enumerate(spans) if first.end <= end), len(spans) - 1)
+    start, end = spans[number]
     return {"step": number + 1, "text": text[start:end], "end": first.end, "probability": first.probability}
 
 
@@ -82,7 +82,6 @@ def _beginning(path: ReasoningPath, reading: Reading, count: int, end: int) -> R
     return replace(
         path,
         text=path.text[:end],
-        tokens=count,
         logprobs=tuple(reading.logprobs_T[:count].tolist()),
         entropies=tuple(reading.entropies_T[:count].tolist()),
         certainty=float(reading.certainty_T[:count].mean()),

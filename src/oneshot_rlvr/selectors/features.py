@@ -35,7 +35,7 @@ def names_of(groups: Sequence[PathGroup], agreement: bool) -> tuple[str, ...]:
 
 def features(paths: Sequence[ReasoningPath], names: Sequence[str], group: PathGroup) -> NDArray[np.float64]:
     """The named features of each path, [N, F]."""
-    columns = [dict(_of_text(path.text, path.finish, path.tokens, path.extracted)) for path in paths]
+    columns = [dict(_of_text(path.text, path.finish, path.length, path.extracted)) for path in paths]
     for column, path in zip(columns, paths, strict=True):
         column.update(_of_reading(path) if path.measured else {})
     if any(name in OF_GROUP for name in names):
@@ -74,7 +74,7 @@ def _of_reading(path: ReasoningPath) -> dict[str, float]:
 
 def _of_group(group: PathGroup) -> list[dict[str, float]]:
     votes = voted(group.answers, [1.0] * len(group.paths))
-    lengths = _standard([math.log1p(path.tokens) for path in group.paths])
+    lengths = _standard([math.log1p(path.length) for path in group.paths])
     logprobs = _standard([mean(path.logprobs) for path in group.paths])
     return [dict(zip(OF_GROUP, values, strict=True)) for values in zip(votes, lengths, logprobs, strict=True)]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.grading import Grader, Response
 from oneshot_rlvr.selectors.paths import PathGroup
 
@@ -14,8 +15,9 @@ def graded(groups: Sequence[PathGroup], grader: Grader) -> list[PathGroup]:
     found = []
     for group in groups:
         responses = [Response(p.text, "length" if p.finish == "length" else "stop", p.tokens) for p in group.paths]
-        grades = grader.grade(group.problem, responses)
-        known = bool(group.problem.answer)
+        known = bool(group.problem.answer.strip())
+        problem = group.problem if known else replace(group.problem, answer="0")  # any gold: to have answers extracted
+        grades = grader.grade(problem, responses)
         paths = [
             replace(
                 path,
@@ -26,3 +28,17 @@ def graded(groups: Sequence[PathGroup], grader: Grader) -> list[PathGroup]:
         ]
         found.append(PathGroup(group.problem, paths))
     return found
+
+
+def known(groups: Sequence[PathGroup]) -> list[PathGroup]:
+    """The groups without paths of which nobody knows whether they are right, and without groups that had no others.
+
+    Raises:
+        OneshotError: nothing is left.
+    """
+    found = [
+        group.of([place for place, path in enumerate(group.paths) if path.outcome != "unscorable"]) for group in groups
+    ]
+    if not any(group.paths for group in found):
+        raise OneshotError("no path has a verdict", where="paths", fix="Give `answer`, or `right`, with each row.")
+    return [group for group in found if group.paths]

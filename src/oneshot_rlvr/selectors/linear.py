@@ -72,7 +72,7 @@ def table(names: Sequence[str], group: PathGroup) -> NDArray[np.float64]:
     """What a linear selector sees of a group's paths, [N, F]: the named features, or without names their states."""
     if not names:
         refuse_without("states", group.paths, "on hidden states")
-        return np.array([path.state for path in group.paths], dtype=float)
+        return np.array([path.state for path in group.paths], dtype=float).reshape(len(group.paths), -1)
     if any(name in (*OF_READING, OF_GROUP[2]) for name in names):
         refuse_without("model", group.paths, "on a model's reading")
     return features(group.paths, names, group)

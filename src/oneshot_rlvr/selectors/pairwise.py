@@ -11,7 +11,7 @@ from oneshot_rlvr.selectors.linear import Linear, View, tables
 PAIRS = 512  # of one problem
 
 
-@SELECTORS.register("pairwise")
+@SELECTORS.register("pairwise", learns=True)
 def pairwise(
     training: Training,
     *,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,14 +12,15 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load, save
 
 from oneshot_rlvr.errors import OneshotError, nearest
 from oneshot_rlvr.evaluation.metrics import vote_of
-from oneshot_rlvr.files import read_jsonl, writing
+from oneshot_rlvr.files import checksum, write_atomically
 from oneshot_rlvr.grading import Response
 from oneshot_rlvr.problems import Problem
-from oneshot_rlvr.sealing import read_record, read_sealed_rows, write_record, write_sealed_rows
+from oneshot_rlvr.problems.loaders import rows_of_jsonl
+from oneshot_rlvr.sealing import begin_record, read_record, read_sealed_rows, write_sealed_rows
 
 Row = dict[str, Any]
 FIX = "Collect them with `oneshot paths collect`."
@@ -58,16 +58,19 @@ class ReasoningPath:
         return vote_of(self.extracted)
 
     @property
+    def length(self) -> int:
+        """Its tokens as the reading model has them, which are the same of a rollout and of a stranger's solution."""
+        return len(self.logprobs) if self.measured else self.tokens
+
+    @property
     def measured(self) -> bool:
         """Whether a model has read it."""
         return self.certainty is not None
 
     @staticmethod
     def of(response: Response) -> ReasoningPath:
-        """What a reward function sees, as a path that no model has read."""
-        return ReasoningPath(
-            response.text, response.finish, response.tokens, response.outcome, response.extracted, given=response.score
-        )
+        """What a reward function sees, as a path that no model has read; not its verdict, which is the gold's."""
+        return ReasoningPath(response.text, response.finish, response.tokens, extracted=response.extracted)
 
     def to_json(self) -> Row:
         """Everything but the state, which is kept apart."""
@@ -137,30 +140,16 @@ class PathFolder:
         Raises:
             OneshotError: it holds other paths.
         """
-        wanted = json.loads(json.dumps(record))
-        if (self.path / "paths.json").exists():
-            known = self.record
-            for key in sorted({*wanted, *known}):
-                if known.get(key) != wanted.get(key):
-                    raise OneshotError(
-                        f"its paths have {key}={str(known.get(key))[:80]}, not {str(wanted.get(key))[:80]}",
-                        where=self.path,
-                        fix="Give another --out.",
-                    )
-            return
-        write_record(self.path / "paths.json", wanted)
+        begin_record(self.path / "paths.json", record, "its paths have")
 
     def write_shard(self, number: int, groups: Sequence[PathGroup]) -> None:
         """Keep groups of paths; their rows come last, so that a shard with rows is whole."""
         states = [path.state for group in groups for path in group.paths if path.state is not None]
+        path = self._states_path(number)
         if states:
-            path = self._states_path(number)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_name(f".{path.name}.tmp")
-            with writing(path):
-                save_file({"states": np.stack(states).astype(np.float32)}, temporary)
-                temporary.replace(path)
-        rows = [
+            write_atomically(path, save({"states": np.stack(states).astype(np.float32)}))
+        rows: list[Row] = [{"states": checksum(path) if states else None}]
+        rows += [
             {"problem": dataclasses.asdict(group.problem), "paths": [path.to_json() for path in group.paths]}
             for group in groups
         ]
@@ -173,10 +162,13 @@ class PathFolder:
         Raises:
             OneshotError: it is missing or damaged.
         """
-        rows = read_sealed_rows(self.shard_path(number), AGAIN)
+        path = self._states_path(number)
+        first, *rows = read_sealed_rows(self.shard_path(number), AGAIN)
         states: Iterator[Any] = iter(())
-        if self._states_path(number).exists():
-            states = iter(load_file(self._states_path(number))["states"])
+        if first["states"] is not None:
+            if not path.exists() or checksum(path) != first["states"]:
+                raise OneshotError("its hidden states are damaged", where=self.shard_path(number), fix=AGAIN)
+            states = iter(load(path.read_bytes())["states"])
         groups = []
         for row in rows:
             paths = [_path_of(found) for found in row["paths"]]
@@ -223,7 +215,7 @@ def read_solutions(path: Path, columns: Mapping[str, str] | None = None) -> list
     named = {name: (columns or {}).get(name, name) for name in COLUMNS}
     questions: dict[str, Problem] = {}
     found: dict[str, list[ReasoningPath]] = {}
-    for number, row in enumerate(read_jsonl(path), 1):
+    for number, row in rows_of_jsonl(path):
         where = f"{path}, row {number}"
         question, answer = row.get(named["question"]), row.get(named["answer"], "")
         texts = row.get(named["solution"])
@@ -231,15 +223,18 @@ def read_solutions(path: Path, columns: Mapping[str, str] | None = None) -> list
         scores = _numbers(row.get(named["given"]), len(texts), where)
         verdicts = [v and float(v > 0) for v in _numbers(row.get(named["right"]), len(texts), where)]
         fix = "Each row needs question and solution; --columns says what they are called."
-        if not isinstance(question, str) or not question.strip():
+        if not isinstance(question, str) or not question.strip() or not _whole(question):
             raise OneshotError(f"{named['question']!r} is not a text", where=where, fix=fix)
-        if not texts or not all(isinstance(text, str) for text in texts):
+        if not texts or not all(isinstance(text, str) and _whole(text) for text in texts):
             raise OneshotError(f"{named['solution']!r} is not a text, or a list of texts", where=where, fix=fix)
         if not isinstance(answer, str | int | float):
             raise OneshotError("`answer` is not a text", where=where, fix="Give the gold as text, or leave it out.")
         known = questions.get(question)
         name = str(row.get(named["id"], f"row {number}"))
-        questions[question] = known or Problem(name, question, str(answer), path.name, level=_level(row))
+        if known is None or not known.answer:
+            questions[question] = Problem(
+                known.id if known else name, question, str(answer), path.name, level=_level(row)
+            )
         found.setdefault(question, []).extend(
             ReasoningPath(text, tokens=len(text.split()), outcome=_OUTCOMES[verdict], given=score)
             for text, score, verdict in zip(texts, scores, verdicts, strict=True)
@@ -247,6 +242,11 @@ def read_solutions(path: Path, columns: Mapping[str, str] | None = None) -> list
     if not questions:
         raise OneshotError("it has no rows", where=path, fix="Each row needs question and solution.")
     return [PathGroup(problem, found[question]) for question, problem in questions.items()]
+
+
+def _whole(text: str) -> bool:
+    """Whether it holds no half of a character."""
+    return not any("\ud800" <= c <= "\udfff" for c in text)
 
 
 def _level(row: Row) -> str | None:

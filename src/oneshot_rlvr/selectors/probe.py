@@ -9,14 +9,14 @@ from oneshot_rlvr.selectors.base import SELECTORS, Training
 from oneshot_rlvr.selectors.linear import Linear, View, tables
 
 
-@SELECTORS.register("probe")
+@SELECTORS.register("probe", learns=True)
 def probe(training: Training, *, shots: int | None = None, agreement: bool = False, strength: float = 1.0) -> Linear:
     """Logistic regression on a path's features; `agreement` adds how it stands among the others. `shots`: of so many
     problems' paths alone. `strength` is the inverse of L2's."""
     return _fitted(training, shots, "features", agreement, strength)
 
 
-@SELECTORS.register("hidden")
+@SELECTORS.register("hidden", learns=True)
 def hidden(training: Training, *, shots: int | None = None, strength: float = 0.01) -> Linear:
     """Logistic regression on the last hidden state of a path's last token (as in arXiv 2504.05419)."""
     return _fitted(training, shots, "hidden", False, strength)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from oneshot_rlvr.config import ModelSection
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.sealing import read_record, write_record
-from oneshot_rlvr.selectors.base import Selector, Training, fit
+from oneshot_rlvr.selectors.base import SELECTORS, Selector, Training, fit
 from oneshot_rlvr.selectors.calibration import Calibration
 from oneshot_rlvr.selectors.linear import Linear
 from oneshot_rlvr.selectors.verifier import Verifier
@@ -31,17 +31,25 @@ class Saved:
     name: str
     selector: Selector
     calibration: Calibration
-    reader: ModelSection
+    reader: ModelSection | None
     template: str
     trained_on: dict[str, Any]
 
     def write(self, folder: Path) -> None:
-        """Keep it."""
+        """Keep it.
+
+        Raises:
+            OneshotError: it would not be the same when read: the oracle, or a learned selector that is not ours.
+        """
+        fitted = _to_json(self.selector)
+        unit = SELECTORS.unit(self.name)
+        if unit.name == "oracle" or (not fitted and (":" in unit.name or unit.trait("learns"))):
+            raise OneshotError("this selector cannot be kept", where=self.name, fix="Compare it, or train another.")
         record = {
             "selector": self.name,
-            "fitted": _to_json(self.selector),
+            "fitted": fitted,
             "calibration": dataclasses.asdict(self.calibration),
-            "reader": self.reader.model_dump(mode="json"),
+            "reader": None if self.reader is None else self.reader.model_dump(mode="json"),
             "template": self.template,
             "trained_on": self.trained_on,
         }
@@ -58,7 +66,7 @@ def read_selector(folder: str | Path, seed: int = 0) -> Saved:
     path = Path(folder) / FILE
     record = read_record(path, FIX)
     try:
-        reader = ModelSection(**record["reader"])
+        reader = None if record["reader"] is None else ModelSection(**record["reader"])
         selector = _of_json(record["selector"], record["fitted"], seed)
         calibration = Calibration(**{key: float(value) for key, value in record["calibration"].items()})
         return Saved(record["selector"], selector, calibration, reader, record["template"], record["trained_on"])
@@ -84,7 +92,7 @@ def _of_json(name: str, values: dict[str, Any], seed: int) -> Selector:
     if "verifier" in values:
         found = values["verifier"]
         return Verifier(ModelSection(**found["model"]), found["template"], found["scale"])
-    if "vote" in values and values["vote"]["by"]:
-        calibration = Calibration(**values["vote"]["calibration"])
-        return WeightedVote(_of_json(name, values["vote"]["by"], seed), calibration)
+    if "vote" in values:
+        inner = SELECTORS.unit(name).trait("inner")
+        return WeightedVote(_of_json(inner, values["vote"]["by"], seed), Calibration(**values["vote"]["calibration"]))
     return fit(name, Training(seed=seed))

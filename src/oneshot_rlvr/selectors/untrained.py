@@ -51,13 +51,13 @@ def random(training: Training) -> Measured:
 @SELECTORS.register("longest")
 def longest(training: Training) -> Measured:
     """The number of tokens."""
-    return Measured("longest", lambda problem, path: float(path.tokens))
+    return Measured("longest", lambda problem, path: float(path.length))
 
 
 @SELECTORS.register("shortest")
 def shortest(training: Training) -> Measured:
     """Minus the number of tokens."""
-    return Measured("shortest", lambda problem, path: -float(path.tokens))
+    return Measured("shortest", lambda problem, path: -float(path.length))
 
 
 @SELECTORS.register("logprob")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -34,19 +34,30 @@ def verdict_template(template: str) -> str:
     return "bare" if template in CONTINUES else template
 
 
-def verdicts(groups: Sequence[PathGroup], template: str, scale: str, seed: int = 0) -> list[Problem]:
+def verdicts(
+    groups: Sequence[PathGroup],
+    template: str,
+    scale: str,
+    seed: int = 0,
+    fits: Callable[[str], bool] = lambda question: True,
+) -> list[Problem]:
     """Verdicts to learn from: of each group as many wrong paths as right ones, each text once, in random order.
 
-    Equal numbers, so that saying always the same is worth nothing.
+    Equal numbers, so that saying always the same is worth nothing. What does not fit the verifier is left out.
     """
     draw, found = np.random.default_rng([seed, 3]), []
     for group in groups:
-        texts = {path.text: path.right for path in group.paths if path.text.strip()}
+        asked = group.problem.question
+        texts = {
+            path.text: path.right
+            for path in group.paths
+            if path.text.strip() and fits(verdict_question(template, scale, asked, path.text))
+        }
         sides = [[text for text, right in texts.items() if right is side] for side in (True, False)]
         count = min(map(len, sides))
         for side, texts_of in zip((1, 0), sides, strict=True):
             for place in sorted(draw.choice(len(texts_of), count, replace=False).tolist() if count else []):
-                question = verdict_question(template, scale, group.problem.question, texts_of[place])
+                question = verdict_question(template, scale, asked, texts_of[place])
                 name = f"{group.problem.id}/{side}/{place}"
                 found.append(replace(group.problem, id=name, question=question, answer=str(side), solution=None))
     return [found[place] for place in draw.permutation(len(found)).tolist()]

@@ -12,7 +12,8 @@ from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.policy import Policy, load_policy
 from oneshot_rlvr.policy.attention import backbone, output_layer
 from oneshot_rlvr.policy.forward import pad_right
-from oneshot_rlvr.problems import Problem, encode_prompt, get_template
+from oneshot_rlvr.problems import Problem, encode_prompt, get_template, to_jsonl
+from oneshot_rlvr.rollout.randomness import fold
 from oneshot_rlvr.selectors.base import SELECTORS, Training
 from oneshot_rlvr.selectors.measure import TOKENS
 from oneshot_rlvr.selectors.paths import ReasoningPath
@@ -83,7 +84,7 @@ class Verifier:
         return ids[0]
 
 
-@SELECTORS.register("verifier", trains=True)
+@SELECTORS.register("verifier", learns=True, trains=True)
 def verifier(
     training: Training,
     *,
@@ -104,8 +105,7 @@ def verifier(
             fix="Give --model, and --train PATHS.",
         )
     groups = training.chosen(shots)
-    made = verdicts(groups, training.learner.template, reward, training.seed)
-    name = f"verifier-{reward}-{'full' if shots is None else shots}-{training.seed}"
+    made = verdicts(groups, training.learner.template, reward, training.seed, training.learner.fits)
     settings: dict[str, Any] = {
         "run.steps": steps,
         "run.seed": training.seed,
@@ -113,4 +113,12 @@ def verifier(
         "algorithm.entropy_coefficient": entropy,
         "optimizer.learning_rate": faster * training.learner.rate,
     }
+    if not made:
+        raise OneshotError(
+            "no problem has a right and a wrong path that fit the verifier",
+            where="selector verifier",
+            fix="Collect more.",
+        )
+    which = "full" if shots is None else shots
+    name = f"verifier-{reward}-{which}-{training.seed}-{fold(repr(settings), to_jsonl(made)) % 2**32:08x}"
     return Verifier(training.learner.train(name, made, settings), training.learner.template, reward)

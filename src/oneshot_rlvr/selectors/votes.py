@@ -7,9 +7,10 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from oneshot_rlvr.problems import Problem
-from oneshot_rlvr.selectors.base import SELECTORS, Selector, Training, fit
-from oneshot_rlvr.selectors.calibration import Calibration, calibrate
+from oneshot_rlvr.selectors.base import SELECTORS, Selector, Training
+from oneshot_rlvr.selectors.calibration import Calibration
 from oneshot_rlvr.selectors.paths import PathGroup, ReasoningPath
+from oneshot_rlvr.selectors.teaching import taught
 
 
 def voted(answers: Sequence[Hashable | None], weights: Sequence[float]) -> list[float]:
@@ -59,8 +60,12 @@ def majority(training: Training) -> Majority:
     return Majority()
 
 
-@SELECTORS.register("vote")
+@SELECTORS.register(
+    "vote",
+    inner=lambda by="logprob": by,
+    learns=lambda by="logprob": SELECTORS.unit(by).trait("learns"),
+    trains=lambda by="logprob": SELECTORS.unit(by).trait("trains"),
+)
 def vote(training: Training, *, by: str = "logprob") -> WeightedVote:
     """Answers weighted by the probability of being right that the selector `by` gives their paths (2206.02336)."""
-    inner = fit(by, training)
-    return WeightedVote(inner, calibrate(inner, training.groups))
+    return WeightedVote(*taught(by, training))
