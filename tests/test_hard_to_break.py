@@ -194,7 +194,9 @@ def short_run(tmp_path_factory) -> Run:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="children are bound to their parent on Linux")
-@pytest.mark.parametrize(("kind", "processes"), [("eval", 1), ("eval", 3), ("train", 1)])
+@pytest.mark.parametrize(
+    ("kind", "processes"), [pytest.param("eval", 1, marks=pytest.mark.slow), ("eval", 3), ("train", 1)]
+)
 def test_no_child_outlives_a_command_that_is_killed(short_run, tmp_path, kind, processes):
     """SIGKILL of the command once so many processes are there: of `eval` a tracker and two workers."""
     suite = ["--suite", "organism:numbers", "--suite", "organism:hard", "--samples", "8", "--workers", "2"]
