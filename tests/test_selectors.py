@@ -35,7 +35,7 @@ from oneshot_rlvr.selectors.paths import PathFolder, read_solutions
 from oneshot_rlvr.selectors.saved import Saved, read_selector
 from oneshot_rlvr.selectors.teaching import taught
 from oneshot_rlvr.selectors.verdicts import verdict_question, verdicts
-from oneshot_rlvr.selectors.votes import voted
+from oneshot_rlvr.selectors.votes import vote_shares, voted
 
 COT = {"solution": "code", "given": "pred_score", "right": "score", "id": "idx"}
 
@@ -101,9 +101,9 @@ def test_degenerate_groups():
     alone = group(path("7", True))
     alike = group(*[path("7", True)] * 4, name="alike")
     nothing = group(*[path(None, False)] * 4, name="nothing")
-    assert voted(nothing.answers, [1.0] * 4) == [0.0] * 4
-    assert best(voted(nothing.answers, [1.0] * 4), nothing) == (0.0, False)
-    assert best(voted(alike.answers, [1.0] * 4), alike) == (1.0, False)
+    assert voted(nothing, [1.0] * 4) == [0.0] * 4
+    assert best(voted(nothing, [1.0] * 4), nothing) == (0.0, False)
+    assert best(voted(alike, [1.0] * 4), alike) == (1.0, False)
     majority = fit("majority", Training())
     assert majority.scores(alone.problem, alone.paths) == [1.0]
     assert not alike.mixed
@@ -244,12 +244,21 @@ def _majority(row: dict) -> float:
     )
 
 
+def test_votes_by_hand_and_in_blocks():
+    four = group(path("7", True), path("8", False), path("7", True), path(None, False))
+    assert voted(four, [0.5, 1.0, 0.5, 9.0]) == [0.5, 0.5, 0.5, 0.0]
+    assert voted(four, [0.0] * 4) == [0.0] * 4
+    blocks = np.array([[0, 1], [2, 3]])
+    shares = vote_shares(four.classes_N[blocks], np.array([[3.0, 1.0], [1.0, 1.0]]))
+    assert shares.tolist() == [[0.75, 0.25], [1.0, 0.0]]
+
+
 def test_picks_count_rescues_and_breaks():
     minority = group(path("7", True), path("8", False), path("8", False))
-    found = picks([minority], 3, 0, lambda place, block: [float(minority.paths[i].right) for i in block])
+    found = picks([minority], 3, 0, lambda place, blocks: minority.right_N[blocks].astype(float))
     assert (found.right, found.rescued, found.broken) == ([1.0], [1.0], [0.0])
     usual = group(path("7", True), path("7", True), path("8", False))
-    found = picks([usual], 3, 0, lambda place, block: [float(not usual.paths[i].right) for i in block])
+    found = picks([usual], 3, 0, lambda place, blocks: (~usual.right_N[blocks]).astype(float))
     assert (found.right, found.rescued, found.broken) == ([0.0], [0.0], [1.0])
 
 

@@ -13,6 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from oneshot_rlvr.commands import session
 from oneshot_rlvr.commands.curriculum import SAVE_EVERY, SPARE, tokens_by_step, weights_of
 from oneshot_rlvr.config import Config, ModelSection, resolve
@@ -32,7 +34,7 @@ from oneshot_rlvr.selectors.metrics import pick, picks
 from oneshot_rlvr.selectors.reward import Judge
 from oneshot_rlvr.selectors.saved import Saved
 from oneshot_rlvr.selectors.teaching import taught
-from oneshot_rlvr.selectors.votes import voted
+from oneshot_rlvr.selectors.votes import vote_shares
 
 Row = dict[str, Any]
 WAYS = ("one_shot", "reward", "expert", "turns")
@@ -246,8 +248,9 @@ def _tested(loop: Closing, name: str, weights: ModelSection | None, folder: Path
     groups = loop.collected(f"test_{name}", loop.tests, loop.samples, weights, temperature=0.6)
     judge, n = Judge.of_folder(folder), loop.samples
     found = [judge.scores(group.problem, group.paths) for group in groups]
-    picked = picks(groups, n, loop.seed, lambda place, block: [found[place][i] for i in block])
-    usual = picks(groups, n, loop.seed, lambda place, block: voted(groups[place].of(block).answers, [1.0] * n))
+    picked = picks(groups, n, loop.seed, lambda place, blocks: np.array(found[place])[blocks])
+    once = np.ones((1, n))
+    usual = picks(groups, n, loop.seed, lambda place, blocks: vote_shares(groups[place].classes_N[blocks], once))
     rates = [group.rate for group in groups]
     return {
         "average": mean(rates),

@@ -93,7 +93,7 @@ def run_strategies(
 
 def _measured(groups: Sequence[PathGroup]) -> Row:
     rates = [group.rate for group in groups]
-    usual = [best(voted(g.answers, [1.0] * len(g.paths)), g)[0] if g.paths else 0.0 for g in groups]
+    usual = [best(voted(g, [1.0] * len(g.paths)), g)[0] if g.paths else 0.0 for g in groups]
     paths = [path for group in groups for path in group.paths]
     return {
         "accuracy": mean(rates),
@@ -101,7 +101,7 @@ def _measured(groups: Sequence[PathGroup]) -> Row:
         "majority": mean(usual),
         "any": mean([bool(group.right_N.any()) for group in groups]),
         "mixed": mean([group.mixed for group in groups]),
-        "distinct": mean([len(set(group.answers)) for group in groups]),
+        "distinct": mean([len(set(group.classes_N.tolist())) for group in groups]),
         "tokens": mean([path.tokens for path in paths]),
         "truncated": mean([path.finish == "length" for path in paths]),
         "no_answer": mean([path.extracted is None for path in paths]),

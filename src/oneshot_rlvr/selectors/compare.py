@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.evaluation.statistics import interval_over_seeds, mean_interval, paired_difference
@@ -27,7 +28,7 @@ from oneshot_rlvr.selectors.metrics import (
 )
 from oneshot_rlvr.selectors.paths import PathGroup
 from oneshot_rlvr.selectors.teaching import taught
-from oneshot_rlvr.selectors.votes import voted
+from oneshot_rlvr.selectors.votes import Majority, vote_shares
 
 Row = dict[str, Any]
 DEFAULT = (
@@ -149,14 +150,16 @@ def judge(fits: Sequence[Fitted], groups: Sequence[PathGroup], seed: int) -> Jud
     scores = [block_scores(s, group, HEADLINE, seed) for (s, _), group in zip(fits, groups, strict=True)]
     chances = [[c.probability(x) for x in own] for (_, c), own in zip(fits, scores, strict=True)]
 
-    def scored(place: int, block: list[int]) -> list[float]:
+    def scored(place: int, blocks_Bn: NDArray[np.int_]) -> NDArray[np.float64]:
         selector, group = fits[place][0], groups[place]
         if selector.pathwise:
-            return [scores[place][i] for i in block]
-        return selector.scores(group.problem, [group.paths[i] for i in block])
+            return np.array(scores[place])[blocks_Bn]
+        if isinstance(selector, Majority):
+            return vote_shares(group.classes_N[blocks_Bn], np.ones(blocks_Bn.shape))
+        return np.array([selector.scores(group.problem, group.of(block).paths) for block in blocks_Bn.tolist()])
 
-    def voting(place: int, block: list[int]) -> list[float]:
-        return voted([groups[place].answers[i] for i in block], [chances[place][i] for i in block])
+    def voting(place: int, blocks_Bn: NDArray[np.int_]) -> NDArray[np.float64]:
+        return vote_shares(groups[place].classes_N[blocks_Bn], np.array(chances[place])[blocks_Bn])
 
     best_of = {n: picks(groups, n, seed, scored) for n in sizes(groups)}
     weighted = {n: picks(groups, n, seed, voting) for n in best_of} if fits[0][0].pathwise else {}

@@ -9,20 +9,11 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from oneshot_rlvr.grading.features import boxes, ends_in_its_answer, mean
-from oneshot_rlvr.selectors.paths import PathGroup, ReasoningPath
+from oneshot_rlvr.grading.features import boxes, ends_in_its_answer
+from oneshot_rlvr.selectors.paths import OF_READING, PathGroup, ReasoningPath
 from oneshot_rlvr.selectors.votes import voted
 
 OF_TEXT = ("log tokens", "finished", "has an answer", "boxed", "ends in its answer", "lines", "numbers", "equals signs")
-OF_READING = (
-    "mean log-probability",
-    "least log-probability",
-    "log-probability of the last quarter",
-    "mean entropy",
-    "greatest entropy",
-    "entropy of the last quarter",
-    "self-certainty",
-)
 OF_GROUP = ("share of the votes", "length among the group", "log-probability among the group")
 
 
@@ -37,7 +28,7 @@ def features(paths: Sequence[ReasoningPath], names: Sequence[str], group: PathGr
     """The named features of each path, [N, F]."""
     columns = [dict(_of_text(path.text, path.finish, path.length, path.extracted)) for path in paths]
     for column, path in zip(columns, paths, strict=True):
-        column.update(_of_reading(path) if path.measured else {})
+        column.update(path.reading if path.measured else {})
     if any(name in OF_GROUP for name in names):
         for column, more in zip(columns, _of_group(group), strict=True):
             column.update(more)
@@ -58,24 +49,10 @@ def _of_text(text: str, finish: str, tokens: int, extracted: str | None) -> dict
     }
 
 
-def _of_reading(path: ReasoningPath) -> dict[str, float]:
-    logprobs, entropies = path.logprobs or (0.0,), path.entropies or (0.0,)
-    last = max(1, len(logprobs) // 4)
-    return {
-        "mean log-probability": mean(logprobs),
-        "least log-probability": max(min(logprobs), -20.0),
-        "log-probability of the last quarter": mean(logprobs[-last:]),
-        "mean entropy": mean(entropies),
-        "greatest entropy": max(entropies),
-        "entropy of the last quarter": mean(entropies[-last:]),
-        "self-certainty": path.certainty or 0.0,
-    }
-
-
 def _of_group(group: PathGroup) -> list[dict[str, float]]:
-    votes = voted(group.answers, [1.0] * len(group.paths))
+    votes = voted(group, [1.0] * len(group.paths))
     lengths = _standard([math.log1p(path.length) for path in group.paths])
-    logprobs = _standard([mean(path.logprobs) for path in group.paths])
+    logprobs = _standard([path.reading["mean log-probability"] for path in group.paths])
     return [dict(zip(OF_GROUP, values, strict=True)) for values in zip(votes, lengths, logprobs, strict=True)]
 
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from oneshot_rlvr.problems import Problem
 from oneshot_rlvr.selectors.base import refuse_without
-from oneshot_rlvr.selectors.features import OF_GROUP, OF_READING, features, names_of
-from oneshot_rlvr.selectors.paths import PathGroup, ReasoningPath
+from oneshot_rlvr.selectors.features import OF_GROUP, features, names_of
+from oneshot_rlvr.selectors.paths import OF_READING, PathGroup, ReasoningPath
 
 View = Literal["features", "hidden"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +13,11 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from oneshot_rlvr.grading.features import mean
 from oneshot_rlvr.selectors.calibration import blocks
 from oneshot_rlvr.selectors.paths import PathGroup
-from oneshot_rlvr.selectors.votes import voted
+from oneshot_rlvr.selectors.votes import vote_shares
 
 BINS = 10
 SHUFFLES = 4  # random partitions into blocks of n candidates
+Scored = Callable[[int, NDArray[np.int_]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -74,33 +76,46 @@ def brier(probabilities: NDArray[np.float64], right: NDArray[np.bool_]) -> float
     return float(((probabilities - right) ** 2).mean())
 
 
-def picks(groups: Sequence[PathGroup], n: int, seed: int, scored: Callable[[int, list[int]], list[float]]) -> Picks:
+def picks(groups: Sequence[PathGroup], n: int, seed: int, scored: Scored) -> Picks:
     """Best of n, over `SHUFFLES` partitions of each problem's paths into blocks of n.
 
-    `scored(place, block)` gives the scores of some paths of the group at a place, as they stand among each other. Ties
-    count with the mean of what they hold, which is what breaking them by lot gives on average.
+    `scored(place, blocks_Bn)` gives the scores [B, n] of the paths of the group at a place, as they stand among each
+    other in each block. Ties count with the mean of what they hold, which is what breaking them by lot gives.
     """
     found = Picks([], [], [], [])
     for place, group in enumerate(groups):
-        rows: dict[str, list[float]] = {"right": [], "tied": [], "rescued": [], "broken": []}
-        for block in blocks(len(group.paths), n, seed, group.problem.id, SHUFFLES if n < len(group.paths) else 1):
-            part = group.of(block)
-            right, tied = best(scored(place, block), part)
-            usual, _ = best(voted(part.answers, [1.0] * n), part)
-            for values, value in zip(
-                rows.values(), (right, tied, right * (1 - usual), usual * (1 - right)), strict=True
-            ):
-                values.append(value)
-        for key, values in rows.items():
-            getattr(found, key).append(mean(values))
+        blocks_Bn = partitions(len(group.paths), n, seed, group.problem.id)
+        right_Bn, answers_Bn = group.right_N[blocks_Bn], group.classes_N[blocks_Bn]
+        right_B, tied_B = bests(scored(place, blocks_Bn), right_Bn, answers_Bn)
+        usual_B, _ = bests(vote_shares(answers_Bn, np.ones(blocks_Bn.shape)), right_Bn, answers_Bn)
+        found.right.append(float(right_B.mean()))
+        found.tied.append(float(tied_B.mean()))
+        found.rescued.append(float((right_B * (1 - usual_B)).mean()))
+        found.broken.append(float((usual_B * (1 - right_B)).mean()))
     return found
 
 
+@lru_cache(maxsize=1 << 14)
+def partitions(count: int, n: int, seed: int, name: str) -> NDArray[np.int_]:
+    """The blocks [B, n] of a problem's paths; all of them are one block once."""
+    return np.array(blocks(count, n, seed, name, SHUFFLES if n < count else 1), dtype=int)
+
+
+def bests(
+    scores_Bn: NDArray[np.float64], right_Bn: NDArray[np.bool_], answers_Bn: NDArray[np.int_]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """(The share of right ones among each block's highest, whether these give more than one answer), both [B]."""
+    first_Bn = scores_Bn >= scores_Bn.max(1, keepdims=True) - 1e-12
+    share_B = (right_Bn & first_Bn).sum(1) / first_Bn.sum(1)
+    large = np.iinfo(answers_Bn.dtype).max
+    least_B, most_B = np.where(first_Bn, answers_Bn, large).min(1), np.where(first_Bn, answers_Bn, -large).max(1)
+    return share_B, least_B != most_B
+
+
 def best(scores: Sequence[float], group: PathGroup) -> tuple[float, bool]:
-    """(The share of right ones among the highest, whether these give more than one answer)."""
-    top = max(scores)
-    first = [i for i, score in enumerate(scores) if score >= top - 1e-12]
-    return float(group.right_N[first].mean()), len({group.answers[i] for i in first}) > 1
+    """(The share of right ones among the highest of a group, whether these give more than one answer)."""
+    share_B, tied_B = bests(np.array([scores], dtype=float), group.right_N[None], group.classes_N[None])
+    return float(share_B[0]), bool(tied_B[0])
 
 
 def pick(scores: Sequence[float], seed: int) -> int:

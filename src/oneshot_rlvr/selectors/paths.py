@@ -27,6 +27,18 @@ FIX = "Collect them with `oneshot paths collect`."
 AGAIN = "Delete it: it is then collected again."
 
 
+OF_READING = (
+    "mean log-probability",
+    "least log-probability",
+    "log-probability of the last quarter",
+    "mean entropy",
+    "greatest entropy",
+    "entropy of the last quarter",
+    "self-certainty",
+)
+LEAST = -20.0  # log-probability of one token: what is rarer is not told apart
+
+
 @dataclass(frozen=True)
 class ReasoningPath:
     """A response with its verdict, and what the reading model measured of its text, where one has.
@@ -67,6 +79,17 @@ class ReasoningPath:
         """Whether a model has read it."""
         return self.certainty is not None
 
+    @cached_property
+    def reading(self) -> dict[str, float]:
+        """What its reading comes to, by the names of `OF_READING`; an empty text's is all 0."""
+        logprobs, entropies = self.logprobs or (0.0,), self.entropies or (0.0,)
+        last = max(1, len(logprobs) // 4)
+        parts = (logprobs, logprobs[-last:], entropies, entropies[-last:])
+        sure, surely_ended, unsure, unsure_ended = (sum(part) / len(part) for part in parts)
+        least, greatest = max(min(logprobs), LEAST), max(entropies)
+        values = (sure, least, surely_ended, unsure, greatest, unsure_ended, self.certainty or 0.0)
+        return dict(zip(OF_READING, values, strict=True))
+
     @staticmethod
     def of(response: Response) -> ReasoningPath:
         """What a reward function sees, as a path that no model has read; not its verdict, which is the gold's."""
@@ -92,10 +115,12 @@ class PathGroup:
         """Which are right."""
         return np.array([path.right for path in self.paths], dtype=bool)
 
-    @property
-    def answers(self) -> list[Hashable | None]:
-        """What each votes for."""
-        return [path.answer for path in self.paths]
+    @cached_property
+    def classes_N(self) -> NDArray[np.int_]:
+        """What each votes for, numbered as it first occurs; -1 where it has no answer that can be read."""
+        numbers: dict[Hashable, int] = {}
+        answers = [path.answer for path in self.paths]
+        return np.array([-1 if a is None else numbers.setdefault(a, len(numbers)) for a in answers], dtype=int)
 
     @property
     def mixed(self) -> bool:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 from oneshot_rlvr.problems import Problem
 from oneshot_rlvr.selectors.base import SELECTORS, Selector, Training
@@ -13,14 +15,18 @@ from oneshot_rlvr.selectors.paths import PathGroup, ReasoningPath
 from oneshot_rlvr.selectors.teaching import taught
 
 
-def voted(answers: Sequence[Hashable | None], weights: Sequence[float]) -> list[float]:
+def voted(group: PathGroup, weights: Sequence[float]) -> list[float]:
     """Each path's share of the weight that its answer has; 0 without an answer."""
-    total: dict[Hashable, float] = defaultdict(float)
-    for answer, weight in zip(answers, weights, strict=True):
-        if answer is not None:
-            total[answer] += weight
-    everything = sum(total.values())
-    return [0.0 if answer is None or not everything else total[answer] / everything for answer in answers]
+    return vote_shares(group.classes_N[None], np.array([weights], dtype=float))[0].tolist()
+
+
+def vote_shares(answers_Bn: NDArray[np.int_], weights_Bn: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same in each of some blocks, [B, n]; answers are numbers, no answer is -1."""
+    given_Bn = answers_Bn >= 0
+    same_Bnn = (answers_Bn[:, :, None] == answers_Bn[:, None, :]) & given_Bn[:, None, :] & given_Bn[:, :, None]
+    totals_Bn = (same_Bnn * weights_Bn[:, None, :]).sum(2)
+    everything_B1 = (weights_Bn * given_Bn).sum(1, keepdims=True)
+    return np.divide(totals_Bn, everything_B1, out=np.zeros_like(totals_Bn), where=everything_B1 > 0)
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class Majority:
 
     def scores(self, problem: Problem, paths: Sequence[ReasoningPath]) -> list[float]:
         """See `Selector`."""
-        return voted(PathGroup(problem, paths).answers, [1.0] * len(paths))
+        return voted(PathGroup(problem, paths), [1.0] * len(paths))
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class WeightedVote:
     def scores(self, problem: Problem, paths: Sequence[ReasoningPath]) -> list[float]:
         """See `Selector`."""
         weights = [self.calibration.probability(score) for score in self.by.scores(problem, paths)]
-        return voted(PathGroup(problem, paths).answers, weights)
+        return voted(PathGroup(problem, paths), weights)
 
 
 @SELECTORS.register("majority")
