@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's, before anything imports it; child processes too
+for threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):  # before NumPy and torch are imported; child processes too
+    os.environ.setdefault(threads, "1")
 os.cpu_count = lambda: 1  # pytest runs two processes on two cores: what a test starts for itself takes one
 if hasattr(os, "sched_getaffinity"):
     os.sched_getaffinity = lambda _: {0}

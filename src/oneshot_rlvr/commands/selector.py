@@ -66,19 +66,15 @@ def compare(
         settings=settings or (),
         heard=lambda name: print(plain(name), flush=True),
     )
-    first = next(iter(rows.values()))
-    n, sizes = first["n"], list(first["best_of"])
-    kept = [k for k in sizes if k in ("1", str(n), sizes[-1])]
+    n = next(iter(rows.values()))["n"]
     shown = Table()
-    shown.add_column("selector", no_wrap=True)
-    for measure in ("AUROC", *(f"of {k}" for k in kept), "gap", f"over majority at {n}"):
+    shown.add_column("selector")
+    for measure in ("AUROC", f"best of {n}", f"over majority at {n}"):
         shown.add_column(measure, no_wrap=True)
     for name, row in rows.items():
         low, high = row["interval"]
-        bests = (f"{100 * row['best_of'][k]:.1f}" for k in kept)
         over = f"{100 * row['over_majority']:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
-        closed = "-" if row["gap_closed"] is None else f"{100 * row['gap_closed']:.0f} %"
-        shown.add_row(plain(name), _share(row["auroc"]), *bests, closed, over)
+        shown.add_row(plain(name), _share(row["auroc"]), f"{100 * row['best_of'][str(n)]:.1f}", over)
     show(shown)
 
 
