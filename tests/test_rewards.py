@@ -142,7 +142,7 @@ def test_mistakes_in_a_reward_are_named(spec, says):
 
 def test_every_reward_answers_for_every_response():
     group = [response("correct", 3, r"a=8 \boxed{12.8}", "12.8"), response("no_answer", 9, "none")]
-    for name in REWARDS:
+    for name in set(REWARDS) - {"selector"}:  # which needs a selector's folder: test_paths.py
         values = rewards(name, *group)
         assert len(values) == 2, name
         assert all(value is None or math.isfinite(value) for value in values), name

@@ -67,6 +67,7 @@ def methods() -> None:
 
 def rewards() -> None:
     """List the rewards; a sum of them is one too, and so is your own `module:function`."""
+    import oneshot_rlvr.selectors  # noqa: F401 - their reward makes itself known
     from oneshot_rlvr.grading import REWARDS
 
     _print_registry(REWARDS)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+import oneshot_rlvr.selectors  # noqa: F401 - their reward makes itself known
 from oneshot_rlvr.config import Config, build, flatten
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.evaluation import Sampling, make_validator

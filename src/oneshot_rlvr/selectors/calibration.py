@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 from oneshot_rlvr.selectors.base import Selector
 from oneshot_rlvr.selectors.paths import PathGroup
@@ -63,6 +62,8 @@ def calibration_of(scored: Sequence[tuple[PathGroup, Sequence[float]]]) -> Calib
     """
     if not scored:
         return Calibration()
+    from sklearn.linear_model import LogisticRegression
+
     scores = np.array([score for _, own in scored for score in own])
     right = np.concatenate([group.right_N for group, _ in scored])
     share = (right.sum() + 1) / (len(right) + 2)

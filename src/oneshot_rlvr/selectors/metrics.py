@@ -8,7 +8,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, roc_auc_score
 
 from oneshot_rlvr.grading.features import mean
 from oneshot_rlvr.selectors.calibration import blocks
@@ -33,6 +32,8 @@ class Picks:
 
 def auroc(scores: Sequence[float], right: NDArray[np.bool_]) -> float | None:
     """The chance that a right path is scored above a wrong one, ties half; None where all are one kind."""
+    from sklearn.metrics import roc_auc_score
+
     return float(roc_auc_score(right, scores)) if 0 < right.sum() < len(right) else None
 
 
@@ -44,6 +45,8 @@ def auroc_within(groups: Sequence[PathGroup], scores: Sequence[Sequence[float]])
 
 def auprc(scores: Sequence[float], right: NDArray[np.bool_]) -> float | None:
     """Average precision of the right ones; None without any."""
+    from sklearn.metrics import average_precision_score
+
     return float(average_precision_score(right, scores)) if right.any() else None
 
 

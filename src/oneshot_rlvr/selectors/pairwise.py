@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 from oneshot_rlvr.selectors.base import SELECTORS, Training
 from oneshot_rlvr.selectors.linear import Linear, View, tables
@@ -22,6 +21,8 @@ def pairwise(
 ) -> Linear:
     """P(a over b) = sigmoid(w . (x_a - x_b)) over pairs of a right and a wrong path of one problem (Bradley & Terry
     1952): unlike `probe` it learns nothing from how problems differ. `view`: features or hidden."""
+    from sklearn.linear_model import LogisticRegression
+
     groups = training.chosen(shots)
     names, found, mean, scale = tables(groups, view, agreement)
     draw = np.random.default_rng([training.seed, 1])

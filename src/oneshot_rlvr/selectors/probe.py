@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
 
 from oneshot_rlvr.selectors.base import SELECTORS, Training
 from oneshot_rlvr.selectors.linear import Linear, View, tables
@@ -24,6 +23,8 @@ def hidden(training: Training, *, shots: int | None = None, strength: float = 0.
 
 def _fitted(training: Training, shots: int | None, view: View, agreement: bool, strength: float) -> Linear:
     """Each problem weighs the same, and within it its right paths as much as its wrong ones."""
+    from sklearn.linear_model import LogisticRegression
+
     groups = training.chosen(shots)
     names, found, mean, scale = tables(groups, view, agreement)
     right = [group.right_N for group in groups]
