@@ -23,7 +23,7 @@ from oneshot_rlvr.selectors.metrics import (
     auroc,
     auroc_within,
     balanced_accuracy,
-    best,
+    bests,
     brier,
     expected_calibration_error,
     gap_closed,
@@ -48,6 +48,11 @@ def path(answer: str | None, right: bool, text: str = "", **more: object) -> Rea
 
 def group(*paths: ReasoningPath, name: str = "p") -> PathGroup:
     return PathGroup(Problem(name, f"question {name}", "7", "tests"), paths)
+
+
+def best(scores: list[float], one: PathGroup) -> tuple[float, bool]:
+    share, tied = bests(np.array([scores]), one.right_N[None], one.classes_N[None])
+    return float(share[0]), bool(tied[0])
 
 
 def synthetic(count: int, seed: int, n: int = 16) -> list[PathGroup]:

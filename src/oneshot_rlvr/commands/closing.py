@@ -46,7 +46,7 @@ class Closing:
     """A loop: `labelled` problems, whose paths the selector learns from, and `pool`, whose answers nobody looks at.
 
     `steps` is one-shot GRPO's length; `rounds` are of `expert` and `turns`; `paths` are sampled of each labelled
-    problem for the selector, `tries` of each pool problem for expert iteration.
+    problem for the selector, `samples` of each test problem.
     """
 
     out: Path
@@ -105,12 +105,13 @@ class Closing:
         samples: int,
         weights: ModelSection | None,
         temperature: float = 1.0,
+        read: bool = True,
     ) -> list[PathGroup]:
-        """Paths of these weights, with their states; kept, and sampled once."""
+        """Paths of these weights, kept and sampled once; `read` by these weights, or left to the selector's reader."""
         config = self.base if weights is None else self.base.model_copy(update={"model": weights})
         sampling = sampling_of(config, samples, temperature, self.seed)
         folder = PathFolder(self.out / "paths" / name)
-        collection = Collection(problems, get_template(config.model.template), sampling, states=True)
+        collection = Collection(problems, get_template(config.model.template), sampling, states=read, read=read)
         collect(folder, collection, config.model.path, config, lambda: load_policy(config.model))
         return folder.groups()
 
@@ -197,7 +198,7 @@ def _imitated(loop: Closing, folder: Path, spent: int, budget: int) -> tuple[Mod
         count = max(1, min(len(every), round(min(share, budget - tokens) / mean_tokens / HEADLINE)))
         part = [every[(place + i) % len(every)] for i in range(count)]
         place += count
-        groups = loop.collected(f"expert_{number + 1}", part, HEADLINE, weights)
+        groups = loop.collected(f"expert_{number + 1}", part, HEADLINE, weights, read=False)
         tokens += tokens_of(groups)
         mean_tokens = tokens_of(groups) / (count * HEADLINE)
         chosen = [problem for group in groups if (problem := _demonstrated(group, judge, loop.seed)) is not None]
@@ -245,7 +246,7 @@ def _in_turns(loop: Closing, folder: Path, spent: int, budget: int) -> tuple[Mod
 
 def _tested(loop: Closing, name: str, weights: ModelSection | None, folder: Path) -> Row:
     """A model on the tests: avg@n, majority vote, and the first selector's pick among n."""
-    groups = loop.collected(f"test_{name}", loop.tests, loop.samples, weights, temperature=0.6)
+    groups = loop.collected(f"test_{name}", loop.tests, loop.samples, weights, temperature=0.6, read=False)
     judge, n = Judge.of_folder(folder), loop.samples
     found = [judge.scores(group.problem, group.paths) for group in groups]
     picked = picks(groups, n, loop.seed, lambda place, blocks: np.array(found[place])[blocks])

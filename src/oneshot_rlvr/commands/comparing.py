@@ -11,9 +11,9 @@ from oneshot_rlvr.files import write_json
 from oneshot_rlvr.problems import Problem
 from oneshot_rlvr.reporting.judging import write_comparison
 from oneshot_rlvr.runs.environment import environment
-from oneshot_rlvr.selectors import PathGroup
+from oneshot_rlvr.selectors import PathGroup, ReasoningPath, Selector
 from oneshot_rlvr.selectors.compare import DEFAULT, Judged, compare
-from oneshot_rlvr.selectors.evidence import beliefs
+from oneshot_rlvr.selectors.evidence import Belief, beliefs
 from oneshot_rlvr.selectors.linear import Linear
 from oneshot_rlvr.selectors.measure import Reader
 
@@ -78,12 +78,12 @@ def explain(judged: Judged, groups: Sequence[PathGroup], reader: Reader | None) 
     return found
 
 
-def _along(judged: Judged, place: int, i: int, groups: Sequence[PathGroup], reader: Reader | None) -> list[Any]:
+def _along(judged: Judged, place: int, i: int, groups: Sequence[PathGroup], reader: Reader | None) -> list[Belief]:
     selector, calibration = judged.fitted[place]
     return beliefs(selector, calibration, reader, groups[place].problem, groups[place].paths[i])
 
 
-def _shown(problem: Problem, path: Any, chance: float) -> Row:
+def _shown(problem: Problem, path: ReasoningPath, chance: float) -> Row:
     return {
         "problem": problem.id,
         "question": problem.question,
@@ -95,7 +95,7 @@ def _shown(problem: Problem, path: Any, chance: float) -> Row:
     }
 
 
-def _weights(selector: Any) -> list[list[Any]] | None:
+def _weights(selector: Selector) -> list[list[Any]] | None:
     """The largest weights of a probe on features, by name."""
     if not isinstance(selector, Linear) or not selector.names:
         return None

@@ -9,6 +9,7 @@ from typing import Any
 
 from oneshot_rlvr.commands.judging import Judging
 from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.evaluation.metrics import majority
 from oneshot_rlvr.evaluation.protocols import Sampling
 from oneshot_rlvr.evaluation.statistics import mean_interval
 from oneshot_rlvr.grading.features import mean
@@ -16,8 +17,6 @@ from oneshot_rlvr.problems import Problem, Template, find_problems, get_template
 from oneshot_rlvr.problems.solutions import demonstration
 from oneshot_rlvr.selectors import PathFolder, PathGroup
 from oneshot_rlvr.selectors.collect import Collection, collect
-from oneshot_rlvr.selectors.metrics import best
-from oneshot_rlvr.selectors.votes import voted
 
 Row = dict[str, Any]
 
@@ -93,7 +92,7 @@ def run_strategies(
 
 def _measured(groups: Sequence[PathGroup]) -> Row:
     rates = [group.rate for group in groups]
-    usual = [best(voted(g, [1.0] * len(g.paths)), g)[0] if g.paths else 0.0 for g in groups]
+    usual = [majority([p.answer for p in group.paths], [p.right for p in group.paths]) for group in groups]
     paths = [path for group in groups for path in group.paths]
     return {
         "accuracy": mean(rates),

@@ -49,15 +49,13 @@ def write_report(
         OneshotError: a folder that is no run, or a page that cannot be written.
     """
     runs = [collect(path, protocol) for path in paths]
-    shown = selection is not None and selection.exists()
-    chosen = read_record(selection, "Run `oneshot demo` again.") if selection is not None and shown else None
+    chosen = read_record(selection, "Run `oneshot demo` again.") if selection and selection.exists() else None
     groups = grouped(runs)
     small = {"training": draw.small_multiples(groups, True), "shape": draw.small_multiples(groups, False)}
     figures, choices = _figures(runs, small)
     if chosen:
         figures["selection"] = draw.selection_figure(chosen["ranking"], chosen["history"], chosen["selected"])
-    suites, lines = results(groups)
-    about, paper_suites, paper_lines = papers()
+    (suites, lines), (about, paper_suites, paper_lines) = results(groups), papers()
     same = suites == paper_suites
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("oneshot_rlvr.reporting", "."), autoescape=True, undefined=jinja2.StrictUndefined

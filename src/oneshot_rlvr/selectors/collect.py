@@ -27,13 +27,17 @@ SHARD = 32  # problems
 
 @dataclass(frozen=True)
 class Collection:
-    """`samples` paths of each problem at a temperature; `states` keeps the last hidden state of each."""
+    """`samples` paths of each problem at a temperature; `states` keeps the last hidden state of each.
+
+    `read`: by the model that writes them; off where another is to read them.
+    """
 
     problems: Sequence[Problem]
     template: Template
     sampling: Sampling
     states: bool = False
     mode: str = "default"
+    read: bool = True
 
     def record(self, model: str, section: ModelSection) -> dict[str, Any]:
         """What `paths.json` says of it: all that the paths depend on."""
@@ -45,6 +49,7 @@ class Collection:
             "examples": checksum_of(repr(self.template.shots)) if self.template.shots else None,
             "sampling": sampling,
             "states": self.states,
+            **({} if self.read else {"read": False}),
             "grading": self.mode,
             "problems": len(self.problems),
             "problems_checksum": checksum_of(to_jsonl(self.problems)),
@@ -86,7 +91,9 @@ def collect(
             part = _part(collection, number)
             rows = sample_problems(sampler, policy, part, collection.template, collection.sampling)
             groups = [_group(p, row) for p, row in zip(part, grade_rows(rows, part, grader), strict=True)]
-            folder.write_shard(number, [reader.measured(group, collection.states) for group in groups])
+            if collection.read:
+                groups = [reader.measured(group, collection.states) for group in groups]
+            folder.write_shard(number, groups)
             done += len(part)
             heard(done)
 

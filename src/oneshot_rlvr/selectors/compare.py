@@ -54,8 +54,6 @@ DEFAULT = (
     "oracle",
 )
 LEVELS = ("hard", "middling", "easy")  # thirds of the problems by the share of right paths
-
-
 Fitted = tuple[Selector, Calibration]
 
 
@@ -106,11 +104,11 @@ def fitted(name: str, test: Sequence[PathGroup], training: Training) -> list[Fit
     """
     if training.groups:
         return [taught(name, training)] * len(test)
-    if SELECTORS.unit(name).trait("trains"):
+    unit = SELECTORS.unit(name)
+    if unit.trait("trains"):
         raise OneshotError(
             "it trains a model, which is not done once a problem", where=f"selector {name}", fix="Give --train PATHS."
         )
-    unit = SELECTORS.unit(name)
     if not unit.trait("learns") and not unit.trait("inner"):  # one selector; only its calibration leaves a problem out
         selector: Selector = unit(training)
         scored = [(group, block_scores(selector, group, HEADLINE, training.seed)) for group in test]

@@ -115,12 +115,6 @@ def bests(
     return share_B, least_B != most_B
 
 
-def best(scores: Sequence[float], group: PathGroup) -> tuple[float, bool]:
-    """(The share of right ones among the highest of a group, whether these give more than one answer)."""
-    share_B, tied_B = bests(np.array([scores], dtype=float), group.right_N[None], group.classes_N[None])
-    return float(share_B[0]), bool(tied_B[0])
-
-
 def pick(scores: Sequence[float], seed: int) -> int:
     """The place of the highest score, ties broken by the seed."""
     top = max(scores)
