@@ -17,11 +17,21 @@ from typing import TYPE_CHECKING, Any
 import oneshot_rlvr.organism  # noqa: F401 - the guest that ships with the package makes itself known
 
 if TYPE_CHECKING:
-    from oneshot_rlvr.commands.api import evaluate, report, select, train
+    from oneshot_rlvr.commands.api import diagnose, evaluate, report, select, train
     from oneshot_rlvr.commands.judging_api import close_loop, collect_paths, compare_selectors, prompt_study
 
-_RUNS = ("evaluate", "report", "select", "train")
-__all__ = ["close_loop", "collect_paths", "compare_selectors", "evaluate", "prompt_study", "report", "select", "train"]
+_RUNS = ("diagnose", "evaluate", "report", "select", "train")
+__all__ = [
+    "close_loop",
+    "collect_paths",
+    "compare_selectors",
+    "diagnose",
+    "evaluate",
+    "prompt_study",
+    "report",
+    "select",
+    "train",
+]
 __version__ = metadata.version("oneshot-rlvr")
 
 

@@ -176,6 +176,18 @@ def locked(folder: Path, what: str) -> Iterator[None]:
         lock.close()
 
 
+def in_use(folder: Path) -> bool:
+    """Whether a process holds the folder's lock."""
+    try:
+        with (folder / ".lock").open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no lock was ever taken, or somebody else's folder
+        return False
+    return False
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write a whole JSON file, or leave what was there.
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from oneshot_rlvr.analysis import Finding
+from oneshot_rlvr.analysis import diagnose as examine_run
 from oneshot_rlvr.commands import session
 from oneshot_rlvr.commands.choosing import candidates_of
 from oneshot_rlvr.commands.train import new_folder
@@ -152,6 +154,15 @@ def report(
     page = Path(out) if out else paths[0] / "report.html"
     folders = [Path(folder) for folder in selectors]
     return write_report(paths, page, f"Run {paths[0].resolve().name}", protocol=protocol, selectors=folders)
+
+
+def diagnose(run: Run | str | Path) -> list[Finding]:
+    """What is wrong with a run, the likeliest cause first; empty where nothing is. As `oneshot doctor`.
+
+    Raises:
+        OneshotError: no run in this folder, or a damaged one.
+    """
+    return examine_run(run if isinstance(run, Run) else Run.at(run))
 
 
 def select(

@@ -95,16 +95,17 @@ def _resumed(folder: Path, steps: int | None, loggers: object, quiet: bool) -> R
 
 
 def _followed(run: Run, task: Task) -> Callable[[int, int, dict[str, float]], None]:
-    """Shows each step, and says when there is nothing to learn from."""
+    """Shows each step, and says what the doctor finds on the way."""
+    from oneshot_rlvr.analysis import Watch
+    from oneshot_rlvr.commands.doctor import said
     from oneshot_rlvr.commands.progress import training_note
-    from oneshot_rlvr.commands.watch import Watch
 
     watch = Watch(run)
 
     def on_step(step: int, total: int, metrics: dict[str, float]) -> None:
         task.update(step, training_note(metrics), total)
-        if warning := watch(step, metrics):
-            print(warning)
+        for finding in watch(step, metrics):
+            print(f"Step {step}: {said(finding)}")
 
     return on_step
 

@@ -1,46 +1,107 @@
-"""Says when a run has nothing to learn from: five steps in a row of one sign, with one response and the setting."""
+"""`oneshot watch`: a run's report on the loopback address, written again when the run has gone on."""
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
+import html
+import threading
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from oneshot_rlvr.runs import Run
+import typer
 
-STEPS = 5
-SHOWN = 200  # characters of the response
-Metrics = dict[str, float]
+from oneshot_rlvr.errors import OneshotError
 
+if TYPE_CHECKING:
+    from oneshot_rlvr.runs import Run
 
-def _sign(metrics: Metrics) -> tuple[str, str] | None:
-    """What is wrong with a step that teaches nothing, and what to try."""
-    if not metrics["group/sampled"] or metrics["group/zero_variance_fraction"] < 1:
-        return None
-    if metrics["reward/mean"] > 0:
-        return "the rewards of every group were equal", "The example may be solved: stop, or take a harder one."
-    if metrics["response/truncated_fraction"] == 1:
-        return "every response was cut off", "Try a larger sampling.max_new_tokens, or another model.template."
-    if metrics["outcome/no_answer"] == 1:
-        return "no response had an answer", "Try another model.template: chat for a chat model."
-    return "nothing was rewarded", "Try an easier example, more rollouts (batch.group_size) or another model.template."
+LOOPBACK = "127.0.0.1"
+WAITING = "<!doctype html><meta charset=utf-8><title>{name}</title><p>Run {name}: waiting for its first step."
 
 
-@dataclass
-class Watch:
-    """Counts signs over the steps of a run; each is said once."""
+def watch(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder; the run may be going on.")],
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="0 takes a free one.")] = 8008,
+    every: Annotated[float, typer.Option(min=1, help="Seconds between refreshes.")] = 15.0,
+) -> None:
+    """Serve a run's report, refreshed while the run goes on, on this machine alone; Ctrl-C ends it."""
+    from oneshot_rlvr.runs import Run
 
-    run: Run
-    count: Counter[tuple[str, str]] = field(default_factory=Counter)
+    try:
+        server = make_server(Run.at(run), port, every)
+    except OSError as error:
+        raise OneshotError(
+            f"cannot listen on port {port}: {error.strerror}", fix="Give another --port, or 0."
+        ) from error
+    print(
+        f"http://{LOOPBACK}:{server.server_port}/ shows {run}, refreshed every {every:g} s. Ctrl-C ends it.", flush=True
+    )
+    try:
+        server.serve_forever()
+    except KeyboardInterrupt:
+        print()
+    finally:
+        server.server_close()
 
-    def __call__(self, step: int, metrics: Metrics) -> str | None:
-        """A warning, at the fifth step of the same sign in a row."""
-        sign = _sign(metrics)
-        for other in [other for other in self.count if other != sign and self.count[other] < STEPS]:
-            del self.count[other]
-        if sign is None:
-            return None
-        self.count[sign] += 1
-        if self.count[sign] != STEPS:
-            return None
-        text = next(iter(self.run.rollouts(step)))["text"]
-        return f"Warning: {STEPS} steps in which {sign[0]}. {sign[1]} A response of step {step}: {text[:SHOWN]!r}"
+
+class Page:
+    """The report of a run, written again when its files have changed since."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.text = run, b""
+        self.seen: tuple[int, ...] = ()
+        self.lock = threading.Lock()
+
+    def get(self) -> bytes:
+        """The page as it should be now."""
+        from oneshot_rlvr.reporting import write_report
+
+        with self.lock:
+            now = tuple(
+                path.stat().st_mtime_ns
+                for path in (self.run.metrics_path, self.run.evaluation().scores_path)
+                if path.exists()
+            )
+            if now != self.seen or not self.text:
+                out = self.run.path / "report.html"
+                if self.run.metrics_path.exists() and self.run.metrics():
+                    self.text = write_report([self.run.path], out, f"Run {self.run.name}", texts=False).read_bytes()
+                else:
+                    self.text = WAITING.format(name=html.escape(self.run.name)).encode()
+                self.seen = now
+            return self.text
+
+
+def make_server(run: Run, port: int, every: float) -> ThreadingHTTPServer:
+    """A server of one page, for this machine's own browsers: other names for it than its own are refused."""
+    page = Page(run)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            name = self.headers.get("Host", "").split(":")[0]
+            if name not in (LOOPBACK, "localhost"):
+                self.send_error(HTTPStatus.FORBIDDEN)
+            elif self.path != "/":
+                self.send_error(HTTPStatus.NOT_FOUND)
+            else:
+                self._answer()
+
+        def _answer(self) -> None:
+            try:
+                status, text = HTTPStatus.OK, page.get()
+            except OneshotError as error:
+                status, text = HTTPStatus.INTERNAL_SERVER_ERROR, f"<!doctype html><p>{html.escape(str(error))}".encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Content-Length", str(len(text)))
+            self.send_header("Refresh", f"{every:g}")
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Say nothing of each request."""
+
+    server = ThreadingHTTPServer((LOOPBACK, port), Handler)
+    server.daemon_threads = True
+    return server

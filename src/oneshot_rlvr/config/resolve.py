@@ -103,7 +103,11 @@ def _profile(model: str) -> list[Layer]:
     if model in names("profiles"):
         return layers_of("profiles", model)
     owner = model.partition("/")[0]
-    if is_folder(model) or (HUB_NAME.fullmatch(model) and owner != RUNS and not is_folder(owner)):
+    if (
+        is_folder(model)
+        or is_model_file(model)
+        or (HUB_NAME.fullmatch(model) and owner != RUNS and not is_folder(owner))
+    ):
         return [Layer(f"model profile {model}", {"model.path": model})]
     if "/" in model:  # a path; the hub would be asked for it in vain
         raise OneshotError("no such model folder", where=model, fix=beside(Path(model)))
@@ -116,6 +120,14 @@ def is_folder(path: str) -> bool:
     """Whether a text names a folder; no text that a file system refuses does."""
     try:
         return Path(path).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def is_model_file(path: str) -> bool:
+    """Whether a text names a file that some reader makes a model folder of: a GGUF."""
+    try:
+        return path.lower().endswith(".gguf") and Path(path).is_file()
     except (OSError, ValueError):
         return False
 

@@ -1,5 +1,6 @@
 """The policy: a Hugging Face causal language model, its scores under a shared prefix, its optimizer."""
 
+import oneshot_rlvr.policy.gguf  # noqa: F401 - its reader makes itself known
 from oneshot_rlvr.policy.critic import load_critic
 from oneshot_rlvr.policy.forward import CertaintyScorer, EntropyScorer, Scorer, ValueScorer, score_rollouts
 from oneshot_rlvr.policy.model import Policy, load_policy

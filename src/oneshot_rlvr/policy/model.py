@@ -275,15 +275,19 @@ def _load_model(source: str, section: ModelSection) -> PreTrainedModel:
     return model.eval()
 
 
+def stop_sources(model: PreTrainedModel, tokenizer: Any) -> dict[str, tuple[int, ...]]:
+    """The tokens that end a response, by who says so; the template adds its end of turn (`Template.stop_ids`)."""
+    said = {
+        "generation_config.json": getattr(getattr(model, "generation_config", None), "eos_token_id", None),
+        "config.json": getattr(model.config, "eos_token_id", None),
+        "tokenizer": tokenizer.eos_token_id,
+    }
+    return {who: (value,) if isinstance(value, int) else tuple(value or ()) for who, value in said.items()}
+
+
 def _stop_ids(model: PreTrainedModel, tokenizer: Any, source: str) -> tuple[int, ...]:
-    """Every token that ends a response: the generation config's, the config's and the tokenizer's end of text."""
-    found: set[int] = set()
-    for value in (
-        getattr(getattr(model, "generation_config", None), "eos_token_id", None),
-        getattr(model.config, "eos_token_id", None),
-        tokenizer.eos_token_id,
-    ):
-        found.update([value] if isinstance(value, int) else value or [])
+    """Every token that ends a response, whoever names it."""
+    found = {token for tokens in stop_sources(model, tokenizer).values() for token in tokens}
     if not found:
         raise OneshotError(
             "neither the model nor the tokenizer names an end token", where=source, fix="Set eos_token_id."

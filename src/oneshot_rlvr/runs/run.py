@@ -13,11 +13,11 @@ import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from oneshot_rlvr.config import Config
 from oneshot_rlvr.errors import OneshotError
-from oneshot_rlvr.files import checksum, locked, remove_folder, sweep, verify_folder, write_atomically, writing
+from oneshot_rlvr.files import checksum, in_use, locked, remove_folder, sweep, verify_folder, write_atomically, writing
 from oneshot_rlvr.problems import Problem, load_problems, to_jsonl
 from oneshot_rlvr.runs.evaluation import DEFAULT, EvaluationFolder
 from oneshot_rlvr.runs.naming import step_name, step_of
@@ -135,6 +135,15 @@ class Run:
             sweep(self.path, *(self.path / name for name in ("rollouts", "checkpoints")))
             sweep(*(self.checkpoint_path(step) for step in self.steps()))
             yield self
+
+    @property
+    def state(self) -> Literal["running", "finished", "stopped", "unfinished"]:
+        """Whether it is being trained now, reached its last step, was ended by `run.stop_when`, or was left."""
+        if in_use(self.path):
+            return "running"
+        if self.steps()[-1:] == [self.config.run.steps]:
+            return "finished"
+        return "stopped" if self.stopped else "unfinished"
 
     def remove_if_empty(self) -> None:
         """Take back the folders of a run that never began."""

@@ -1,0 +1,90 @@
+"""What a diagnosis looks at: a run's configuration, problems, metrics and rollouts, at its beginning and at its end."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from oneshot_rlvr.config import Config
+from oneshot_rlvr.problems import Problem
+from oneshot_rlvr.runs import Run
+
+WINDOW = 5  # steps at either end
+ENOUGH = 32  # rollouts that say how a run began
+Row = dict[str, Any]
+
+
+@dataclass
+class Case:
+    """A run under examination. Rollouts are read when a rule asks for them, each step's once."""
+
+    config: Config
+    problems: Sequence[Problem]
+    metrics: Sequence[Row]
+    read: Callable[[int], list[Row]]
+    _rows: dict[int, list[Row]] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(cls, run: Run) -> Case:
+        """A run as its folder has it.
+
+        Raises:
+            OneshotError: the folder is damaged.
+        """
+        kept = set(run.rollout_steps())
+        return cls(run.config, run.problems, run.metrics(), lambda step: run.rollouts(step) if step in kept else [])
+
+    @property
+    def start(self) -> Sequence[Row]:
+        """The metrics of the first step, or of the first few where steps are small: the base, as good as untouched."""
+        each = self.config.batch.groups_per_step * self.config.batch.group_size
+        return self.metrics[: min(WINDOW, -(-ENOUGH // each))]
+
+    @property
+    def first(self) -> Sequence[Row]:
+        """The metrics of the first steps."""
+        return self.metrics[:WINDOW]
+
+    @property
+    def last(self) -> Sequence[Row]:
+        """The metrics of the last steps."""
+        return self.metrics[-WINDOW:]
+
+    @property
+    def began(self) -> int:
+        """The last of the first steps."""
+        return int(self.first[-1]["step"])
+
+    @property
+    def ended(self) -> int:
+        """The last step."""
+        return int(self.metrics[-1]["step"])
+
+    def rows(self, lines: Sequence[Row]) -> list[Row]:
+        """The rollouts of these steps, each with its step."""
+        found: list[Row] = []
+        for step in (int(line["step"]) for line in lines):
+            if step not in self._rows:
+                self._rows[step] = [row | {"step": step} for row in self.read(step)]
+            found += self._rows[step]
+        return found
+
+    def groups(self, lines: Sequence[Row]) -> list[list[Row]]:
+        """These steps' rollouts by group."""
+        groups: dict[tuple[int, int], list[Row]] = {}
+        for row in self.rows(lines):
+            groups.setdefault((row["step"], row["group"]), []).append(row)
+        return list(groups.values())
+
+
+def average(lines: Sequence[Row], name: str) -> float:
+    """The mean of a metric over the steps that have it; 0 where none has."""
+    values = [line[name] for line in lines if name in line]
+    return statistics.fmean(values) if values else 0.0
+
+
+def share(rows: Sequence[Row], holds: Callable[[Row], bool]) -> float:
+    """The share of rollouts of which something holds; 0 of none."""
+    return statistics.fmean(map(holds, rows)) if rows else 0.0

@@ -1,0 +1,46 @@
+"""Diagnosis: what is wrong with a run, the likeliest cause first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from oneshot_rlvr.analysis.case import WINDOW, Case, Row
+from oneshot_rlvr.analysis.rule import RULES, Finding
+from oneshot_rlvr.runs import Run
+
+
+def diagnose(run: Run) -> list[Finding]:
+    """What is wrong with a run, the likeliest cause first; nothing where nothing is, or where it has no step yet.
+
+    Raises:
+        OneshotError: no run in this folder, or a damaged one.
+    """
+    case = Case.of(run)
+    return examine(case) if case.metrics else []
+
+
+def examine(case: Case, live: bool = False) -> list[Finding]:
+    """The signs of all rules, in their order; `live`, of those alone that need no whole run."""
+    rules = [rule for rule in RULES if rule.live or not live]
+    found = ((rule, rule.look(case)) for rule in rules)
+    return [Finding.of(rule, sign) for rule, sign in found if sign is not None]
+
+
+@dataclass
+class Watch:
+    """The cheap rules while a run goes on: from the fifth step, each finding is said once."""
+
+    run: Run
+    metrics: list[Row] = field(default_factory=list)
+    said: set[str] = field(default_factory=set)
+
+    def __call__(self, step: int, metrics: dict[str, float]) -> list[Finding]:
+        """What is newly wrong after a step."""
+        if not self.metrics:
+            self.case = Case(self.run.config, self.run.problems, self.metrics, self.run.rollouts)
+        self.metrics.append({"step": step, **metrics})
+        if len(self.metrics) % WINDOW:
+            return []
+        new = [finding for finding in examine(self.case, live=True) if finding.finding not in self.said]
+        self.said |= {finding.finding for finding in new}
+        return new

@@ -1,0 +1,235 @@
+"""What is wrong with a run from its first step on: sampler, prompt, stop tokens, gold, reward, difficulty."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter
+
+from oneshot_rlvr.analysis.case import Case, Row, average, share
+from oneshot_rlvr.analysis.rule import Sign, rule
+from oneshot_rlvr.grading.features import answer_counts, boxes
+from oneshot_rlvr.problems import get_template
+
+GAP, SHARE = 0.01, 0.1  # of log-probabilities a token, and of the entropy; float32 has 1e-6, bfloat16 a few thousandths
+MOST, SOME, FEW = 0.9, 0.5, 0.2
+
+
+@rule(
+    "sampler-apart",
+    "Sampler and trainer must have the same weights, temperature and dtype: take sampling.sampler=lockstep, or mend "
+    "yours.",
+)
+def sampler_apart(case: Case) -> Sign | None:
+    """The sampler's log-probabilities are not the trainer's."""
+    gaps = [line for line in case.metrics if line.get("policy/sampler_gap", 0.0) > _allowed(line)]
+    if len(gaps) < min(3, len(case.metrics)):
+        return None
+    worst = max(gaps, key=lambda line: line["policy/sampler_gap"])
+    figures = {name: worst[name] for name in ("policy/sampler_gap", "policy/entropy") if name in worst}
+    return Sign(int(gaps[0]["step"]), figures | {"steps": len(gaps)}, case.rows(gaps[:1]))
+
+
+def _allowed(line: Row) -> float:
+    """A tenth of the entropy: where a model is sure of itself, little is a lot."""
+    return max(GAP, SHARE * line.get("policy/entropy", 1.0))
+
+
+@rule(
+    "unscorable",
+    "Give the problem a gold that can be graded (`oneshot problems check`), or mend the reward: it returns None.",
+)
+def unscorable(case: Case) -> Sign | None:
+    """Responses that nothing could be said of leave their groups."""
+    rows = case.rows(case.start)
+    late = share(rows, lambda row: row["outcome"] == "timeout")
+    none = share(rows, lambda row: row["reward"] is None)
+    if max(none, late) < FEW:
+        return None
+    evidence = {"without reward": none, "grading timed out": late, "gold": case.problems[0].answer[:80]}
+    return Sign(case.began, evidence, [row for row in rows if row["reward"] is None or row["outcome"] == "timeout"])
+
+
+@rule(
+    "constant-reward",
+    "The reward is the same for every response: look at algorithm.reward.",
+)
+def constant_reward(case: Case) -> Sign | None:
+    """Right and wrong answers earn the same, everywhere."""
+    rows = case.rows(case.metrics)
+    earned = {row["reward"] for row in rows if row["reward"] is not None}
+    mixed = {row["outcome"] == "correct" for row in rows}
+    boxed = {boxes(row["text"]) for row in rows[:2000]}
+    if len(earned) != 1 or len(mixed | boxed) < 2:
+        return None
+    if len(mixed) < 2 and earned == {0.0}:
+        return None  # nothing was right: that is another rule's
+    evidence = {"reward": earned.pop(), "correct": share(rows, lambda row: row["outcome"] == "correct")}
+    return Sign(case.began, evidence, _one_of_each(rows))
+
+
+@rule(
+    "prompt-reward",
+    "The reward depends on the problem and not on the response, so a group has nothing to compare: look at "
+    "algorithm.reward.",
+)
+def prompt_reward(case: Case) -> Sign | None:
+    """Rewards differ between groups, never inside one, though right and wrong answers stand in one group."""
+    groups = case.groups(case.first)
+    mixed = [rows for rows in groups if len({row["outcome"] == "correct" for row in rows}) > 1]
+    inside = [rows for rows in mixed if len({row["reward"] for row in rows}) > 1]
+    between = {row["reward"] for rows in groups for row in rows}
+    if len(mixed) < 3 or inside or len(between) < 2:
+        return None
+    evidence = {"mixed groups": len(mixed), "of these with different rewards": 0, "rewards": len(between)}
+    return Sign(case.began, evidence, _one_of_each(mixed[0]))
+
+
+def _one_of_each(rows: list[Row]) -> list[Row]:
+    """A right and a wrong one."""
+    found = {row["outcome"] == "correct": row for row in rows}
+    return list(found.values())
+
+
+@rule(
+    "stop",
+    "Responses end at the wrong place: look at sampling.stop_strings, sampling.stop_ids and the model's eos_token_id "
+    "(`oneshot model show`).",
+)
+def stop(case: Case) -> Sign | None:
+    """Cut before the answer by a stop of the user's, or going on after it until the tokens are used up."""
+    rows = case.rows(case.start)
+    sampling = case.config.sampling
+    endless = share(rows, lambda row: row["finish"] == "length" and boxes(row["text"]))
+    if endless >= SOME:
+        shown = [row for row in rows if row["finish"] == "length"]
+        return Sign(case.began, {"answered and never stopped": endless, "tokens": sampling.max_new_tokens}, shown)
+    early = [row for row in rows if row["finish"] == "stop" and row["outcome"] == "no_answer"]
+    if not (sampling.stop_strings or sampling.stop_ids) or len(early) < SOME * len(rows):
+        return None
+    evidence = {"stopped without an answer": len(early) / len(rows), "stop_strings": list(sampling.stop_strings)}
+    return Sign(case.began, evidence | {"stop_ids": list(sampling.stop_ids)}, early)
+
+
+@rule("truncated", "Responses are cut off before they answer: raise sampling.max_new_tokens.")
+def truncated(case: Case) -> Sign | None:
+    """Most responses reach the limit without an answer, and this does not pass."""
+    first, last = (average(lines, "outcome/truncated") for lines in (case.start, case.last))
+    if first < FEW or last < max(SOME * first, FEW):
+        return None
+    rows = [row for row in case.rows(case.start) if row["finish"] == "length"]
+    evidence = {"truncated at first": first, "truncated at last": last, "tokens": case.config.sampling.max_new_tokens}
+    return Sign(case.began, evidence, rows)
+
+
+@rule(
+    "template",
+    "The model does not answer in this template: try another model.template (`chat` for a chat model; `oneshot model "
+    "show` has the exact prompt).",
+)
+def template(case: Case) -> Sign | None:
+    """No answer where the template asks for one: its `</think>` never comes, or what follows is no text."""
+    rows = case.rows(case.start)
+    silent = [row for row in rows if row["outcome"] in ("no_answer", "truncated")]
+    if len(silent) < SOME * len(rows) or _mended(case):
+        return None
+    asked = get_template(case.config.model.template)
+    closed = share(rows, lambda row: "</think>" in row["text"])
+    boxed = share(rows, lambda row: boxes(row["text"]))
+    if not (asked.think and closed < FEW) and boxed >= FEW:
+        return None
+    evidence = {"template": asked.name, "without an answer": len(silent) / len(rows), "boxed": boxed}
+    return Sign(case.began, evidence | ({"closed the thought": closed} if asked.think else {}), silent)
+
+
+@rule(
+    "no-box",
+    "Answers stand where the grader does not look: change grading.mode or model.template, so that both ask for a box.",
+)
+def no_box(case: Case) -> Sign | None:
+    """Responses have a box, and the grader finds no answer."""
+    rows = case.rows(case.start)
+    missed = [row for row in rows if row["outcome"] == "no_answer"]
+    if len(missed) < SOME * len(rows) or _mended(case):
+        return None
+    evidence = {"without an answer": len(missed) / len(rows), "boxed": share(rows, lambda row: boxes(row["text"]))}
+    evidence |= {"mode": case.config.grading.mode, "template": case.config.model.template}
+    return Sign(case.began, evidence, missed)
+
+
+def _mended(case: Case) -> bool:
+    """Whether training has made the model answer."""
+    return average(case.last, "outcome/no_answer") + average(case.last, "outcome/truncated") < FEW
+
+
+def _distinct(case: Case) -> float:
+    """Different texts in a group, of a group of eight, at first."""
+    groups = case.groups(case.start)
+    return statistics.fmean(len({row["text"] for row in rows}) / len(rows) for rows in groups) if groups else 1.0
+
+
+@rule(
+    "no-variance-identical",
+    "A group's responses are alike, so there is nothing to compare: raise sampling.temperature (1.0, say) or "
+    "batch.group_size.",
+)
+def identical(case: Case) -> Sign | None:
+    """A group has hardly two different responses."""
+    distinct = _distinct(case)
+    size, temperature = case.config.batch.group_size, case.config.sampling.temperature
+    if not (size < 2 or (temperature < FEW and distinct < 0.35)) or not case.first[0]["group/sampled"]:
+        return None
+    evidence = {"different texts in a group": distinct, "temperature": temperature, "group_size": size}
+    return Sign(case.began, evidence | {"answer/entropy": average(case.first, "answer/entropy")}, case.rows(case.first))
+
+
+@rule(
+    "wrong-gold",
+    "Most responses agree on another answer than the gold: check the problem's answer.",
+    severity="warning",
+)
+def wrong_gold(case: Case) -> Sign | None:
+    """Before training has changed much, one other answer is given far more often than the gold."""
+    for problem in case.problems if len(case.problems) <= 16 else ():
+        rows = [row for row in case.rows(case.start) if row["problem_id"] == problem.id]
+        answered = [row for row in rows if row["extracted"] is not None]
+        right = share(answered, lambda row: row["outcome"] == "correct")
+        counts: Counter[str | None] = answer_counts(row["extracted"] for row in answered if row["outcome"] != "correct")
+        if not counts:
+            continue
+        answer, times = counts.most_common(1)[0]
+        if len(answered) >= 8 and times >= SOME * len(answered) and right < times / len(answered) / 5:
+            evidence = {
+                "gold": problem.answer[:80],
+                "agreed on": answer,
+                "share": times / len(answered),
+                "right": right,
+            }
+            return Sign(case.began, evidence, [r for r in answered if r["outcome"] != "correct"])
+    return None
+
+
+@rule(
+    "no-variance-solved",
+    "The model solves it already: take a harder problem (`oneshot select`), or raise sampling.temperature.",
+)
+def solved(case: Case) -> Sign | None:
+    """Nearly all responses are right before anything is learnt."""
+    right = average(case.start, "outcome/correct")
+    flat = average(case.first, "group/zero_variance_fraction")
+    if right < 0.95 or flat < SOME or not case.first[0]["group/sampled"]:
+        return None
+    return Sign(case.began, {"outcome/correct": right, "group/zero_variance_fraction": flat}, case.rows(case.first))
+
+
+@rule(
+    "no-variance-too-hard",
+    "No response is ever right: take a problem that the model sometimes solves (`oneshot select`), more rollouts "
+    "(batch.group_size), or hints (`ghpo`).",
+)
+def too_hard(case: Case) -> Sign | None:
+    """Nothing is rewarded, at first and at last."""
+    flat = average(case.metrics, "group/zero_variance_fraction")
+    right = average(case.metrics, "outcome/correct")
+    if flat < 0.99 or right > 0.002 or not case.first[0]["group/sampled"] or len(case.metrics) < len(case.first):
+        return None
+    return Sign(case.began, {"group/zero_variance_fraction": flat, "outcome/correct": right}, case.rows(case.last))

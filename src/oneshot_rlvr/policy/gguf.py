@@ -1,0 +1,156 @@
+"""GGUF files in: dequantised, once, into a Hugging Face folder that everything else reads.
+
+Transformers loads a GGUF file and cannot save what it loaded (its configuration says that it is quantised), so a fresh
+model is filled. A file with tied embeddings holds the matrix twice, quantised differently: the finer copy becomes both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections import Counter
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from oneshot_rlvr.config.known import read_files
+from oneshot_rlvr.errors import OneshotError, first_line
+from oneshot_rlvr.files import write_folder_atomically
+from oneshot_rlvr.sealing import write_record
+
+RECORD = "gguf.json"  # in the folder: where it comes from
+ALIKE = 0.98  # cosine of two copies of one matrix, quantised differently; two matrices have nearly 0
+FEWEST_BITS = 4.0
+# The model's code and the file are anybody's: whatever Transformers trips over means that this file cannot be read.
+FAILURES = (OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError, NotImplementedError, AttributeError)
+
+
+def import_gguf(file: Path, out: Path) -> dict[str, Any]:
+    """Write the model and tokenizer of a GGUF file as a Hugging Face folder; returns what is recorded of it.
+
+    The record has the file's name and SHA-256, how many tensors have each quantisation, parameters, and whether the
+    embeddings were tied.
+
+    Raises:
+        OneshotError: the extra `gguf` is not installed, the file is no GGUF or of an unknown architecture, or `out`
+            exists.
+    """
+    if out.exists():
+        raise OneshotError("it exists already", where=out, fix="Give another --out, or delete it.")
+    kinds = quantisations(file)
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+        fresh, tied = _filled(loaded, kinds)
+    except FAILURES as error:
+        raise OneshotError(
+            f"Transformers cannot read it ({first_line(error)})", where=file, fix="Give a model that it knows."
+        ) from error
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+    record = {
+        "file": file.name,
+        "sha256": checksum_of(file),
+        "quantisation": dict(Counter(kinds.values())),
+        "parameters": sum(weight.numel() for weight in fresh.parameters()),
+        "tied": tied,
+    }
+
+    def fill(folder: Path) -> None:
+        fresh.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        write_record(folder / RECORD, record)
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    write_folder_atomically(out, fill)
+    return record
+
+
+def quantisations(file: Path) -> dict[str, str]:
+    """How each tensor of a GGUF file is stored: `Q4_K`, `F32`.
+
+    Raises:
+        OneshotError: the extra is not installed, or it is no GGUF file.
+    """
+    try:
+        from gguf import GGUFReader
+    except ImportError as error:
+        raise OneshotError("GGUF files need gguf", where=file, fix="pip install 'oneshot-rlvr[gguf]'") from error
+    try:
+        return {tensor.name: tensor.tensor_type.name for tensor in GGUFReader(file, "r").tensors}
+    except (OSError, ValueError, KeyError, IndexError, TypeError, OverflowError, MemoryError) as error:
+        raise OneshotError(f"it is no GGUF file ({first_line(error)})", where=file, fix="Give a .gguf file.") from error
+
+
+def _filled(loaded: Any, kinds: dict[str, str]) -> tuple[PreTrainedModel, bool]:
+    """A fresh model with the weights, and whether its output matrix is tied to the embeddings."""
+    settings = loaded.config.to_dict()
+    settings.pop("quantization_config", None)
+    settings["_name_or_path"] = ""
+    weights = loaded.state_dict()
+    inside, outside = loaded.get_input_embeddings(), loaded.get_output_embeddings()
+    names = {parameter.data_ptr(): name for name, parameter in loaded.named_parameters(remove_duplicate=False)}
+    tied = inside.weight is outside.weight
+    if not tied and inside.weight.shape == outside.weight.shape and _alike(inside.weight, outside.weight):
+        tied = True
+        if _bits(kinds.get("output.weight", "")) > _bits(kinds.get("token_embd.weight", "")):
+            weights[names[inside.weight.data_ptr()]] = outside.weight
+        del weights[names[outside.weight.data_ptr()]]
+    settings["tie_word_embeddings"] = tied
+    fresh: PreTrainedModel = type(loaded)(type(loaded.config)(**settings)).float()
+    missing = fresh.load_state_dict(weights, strict=False).missing_keys
+    fresh.tie_weights()
+    shared = {name for name, _ in fresh.named_parameters()}
+    if absent := [name for name in missing if name in shared]:
+        raise ValueError(f"{len(absent)} weights are missing, {absent[0]} first")
+    fresh.generation_config = loaded.generation_config
+    return fresh, tied
+
+
+def _alike(a: torch.Tensor, b: torch.Tensor, rows: int = 4096) -> bool:
+    return (
+        float(torch.nn.functional.cosine_similarity(a[:rows].detach().flatten(), b[:rows].detach().flatten(), dim=0))
+        > ALIKE
+    )
+
+
+def _bits(kind: str) -> float:
+    """Bits a weight, roughly: the number in a quantisation's name."""
+    found = re.search(r"\d+", kind)
+    return float(found[0]) if found else FEWEST_BITS
+
+
+def checksum_of(file: Path) -> str:
+    """A file's SHA-256."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+@read_files(".gguf")
+def imported(path: str) -> str:
+    """The folder of a GGUF file in the cache, made there when it is first used.
+
+    Raises:
+        OneshotError: as `import_gguf`.
+    """
+    file = Path(path).resolve()
+    state = file.stat()
+    return _imported(file, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache
+def _imported(file: Path, size: int, changed: int) -> str:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "oneshot-rlvr" / "gguf"
+    folder = cache / f"{file.stem}-{checksum_of(file)[:16]}"
+    if not folder.exists():
+        print(f"Dequantising {file.name} into {folder}, once...", flush=True)
+        import_gguf(file, folder)
+    return str(folder)

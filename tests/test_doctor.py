@@ -1,0 +1,188 @@
+"""The doctor: each rule on figures made by hand, a sabotaged run's command, and the cheap part while a run goes on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from command import oneshot
+from oneshot_rlvr.analysis import RULES, Watch, diagnose, examine
+from oneshot_rlvr.analysis.case import Case
+from oneshot_rlvr.config import resolve
+from oneshot_rlvr.problems import Problem
+from runs import tiny_run
+
+SUM = Problem("sum", "What is 3 + 4?", "7", "test")
+RIGHT, WRONG = r"3 + 4 = 7. The answer is \boxed{7}.", r"3 + 4 = 8. The answer is \boxed{8}."
+Rows = list[dict[str, Any]]
+
+
+def row(text: str = RIGHT, outcome: str = "correct", **changed: Any) -> dict[str, Any]:
+    extracted = text.split("{")[1].split("}")[0] if "boxed{" in text else None
+    usual = {"problem_id": "sum", "group": 0, "text": text, "finish": "stop", "tokens": 12, "outcome": outcome}
+    return usual | {"extracted": extracted, "reward": float(outcome == "correct"), "advantage": 0.0} | changed
+
+
+def several(share: float, count: int = 32, **changed: Any) -> Rows:
+    """Right and wrong rollouts in groups of eight, no two texts alike."""
+    right = [i % 8 < 8 * share for i in range(count)]
+    texts = [f"{i}: {RIGHT if ok else WRONG.replace('8', str(8 + i % 5))}" for i, ok in enumerate(right)]
+    return [
+        row(text, "correct" if ok else "wrong", group=i // 8, **changed)
+        for i, (text, ok) in enumerate(zip(texts, right, strict=True))
+    ]
+
+
+def made(shares: list[float], rows: Any = several, settings: tuple[str, ...] = (), **metrics: Any) -> Case:
+    """A run whose answers were right this often; `metrics` are constants or a function of the step."""
+    config, _ = resolve("grpo", "organism", ["batch.groups_per_step=4", *settings])
+    by_step = {step: rows(share) for step, share in enumerate(shares, 1)}
+    lines = []
+    for step, share in enumerate(shares, 1):
+        here = by_step[step]
+        line: dict[str, float] = {
+            "step": step,
+            "outcome/correct": share,
+            "outcome/no_answer": sum(r["outcome"] == "no_answer" for r in here) / len(here),
+            "outcome/truncated": sum(r["outcome"] == "truncated" for r in here) / len(here),
+            "group/sampled": 4.0,
+            "group/zero_variance_fraction": float(len({r["reward"] for r in here}) == 1),
+            "response/length_mean": 20.0,
+            "response/boxed_fraction": sum("boxed{" in r["text"] for r in here) / len(here),
+            "response/distinct_fraction": 1.0,
+            "policy/entropy": 0.1 + 0.01 * (step % 3),
+            "policy/kl": 0.01,
+            "policy/sampler_gap": 1e-6,
+            "answer/entropy": 1.0,
+        }
+        lines.append(line | {n.replace("__", "/"): v(step) if callable(v) else v for n, v in metrics.items()})
+    return Case(config, [SUM], lines, by_step.__getitem__)
+
+
+def first(case: Case) -> str | None:
+    found = examine(case)
+    return found[0].finding if found else None
+
+
+RISING = [0.25, 0.25, 0.25, 0.375, 0.375, 0.375, 0.5, 0.5, 0.625, 0.75, 0.75, 0.875]
+FLAT = [0.25, 0.375] * 12
+
+
+def test_a_run_that_learns_has_no_finding():
+    assert examine(made(RISING)) == []
+    assert examine(made([*RISING, *[1.0] * 10])) == []  # solved by training, not before it
+
+
+CASES: dict[str, Case] = {
+    "sampler-apart": made(RISING, policy__sampler_gap=0.03),
+    "unscorable": made(RISING, lambda share: several(share, reward=None)),
+    "constant-reward": made(FLAT, lambda share: several(share, reward=1.0)),
+    "prompt-reward": made(FLAT, lambda share: [r | {"reward": float(r["group"])} for r in several(share)]),
+    "stop": made(
+        FLAT, lambda share: [row("3 + 4", "no_answer")] * 32, ("sampling.stop_strings=['=']",), outcome__correct=0.0
+    ),
+    "truncated": made(
+        FLAT, lambda share: [row("3 + 4", "truncated", finish="length", reward=0.0)] * 32, outcome__correct=0.0
+    ),
+    "template": made(FLAT, lambda share: [row(RIGHT, "no_answer")] * 32, ("model.template=r1",), outcome__correct=0.0),
+    "no-box": made(FLAT, lambda share: [row(RIGHT, "no_answer")] * 32, outcome__correct=0.0),
+    "no-variance-identical": made(
+        FLAT, lambda share: [row(WRONG, "wrong")] * 32, ("sampling.temperature=0.02",), outcome__correct=0.0
+    ),
+    "wrong-gold": made([0.0] * 8, lambda share: [row(f"{i}: {WRONG}", "wrong") for i in range(32)]),
+    "no-variance-solved": made([1.0] * 8),
+    "no-variance-too-hard": made([0.0] * 8),
+    "kl-dominates": made(FLAT, settings=("algorithm.kl_coefficient=10",)),
+    "entropy-explosion": made(
+        FLAT, settings=("algorithm.entropy_coefficient=1",), policy__entropy=lambda step: 0.1 * step
+    ),
+    "entropy-collapse": made(
+        FLAT, settings=("algorithm.entropy_coefficient=-5",), policy__entropy=lambda step: 0.1 / step
+    ),
+    "format-hacking": made(
+        [0.25] * 12, lambda share: [r | {"reward": 1.0 if i else 0.5} for i, r in enumerate(several(share))]
+    ),
+    "learning-rate-high": made([0.25, 0.5, 0.5, 0.25, 0.25, *[0.0] * 10], policy__entropy=lambda step: 0.1 * step),
+    "learning-rate-low": made(FLAT, policy__kl=0.0),
+    "memorised": made([*RISING, *[0.875] * 6], validation__avg=lambda step: 30.0 - step),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_each_rule_is_the_first_to_name_what_it_is_for(name: str):
+    finding = examine(CASES[name])[0]
+    assert finding.finding == name
+    assert len(finding.evidence["transcripts"]) <= 2
+    assert finding.evidence.keys() - {"transcripts"}
+    json.dumps(finding.as_json())
+
+
+def test_every_rule_has_a_case_and_a_line_in_the_docs():
+    names = [rule.name for rule in RULES]
+    assert sorted(names) == sorted(CASES) == sorted(set(names))
+    text = Path("docs/doctor.md").read_text(encoding="utf-8")
+    assert all(f"| `{name}` |" in text for name in names)
+
+
+def test_what_mends_itself_or_is_only_small_is_no_finding():
+    silent = [[row(RIGHT, "no_answer", extracted=None)] * 32, several(0.25)]
+    assert (
+        first(made([0.0, *RISING], lambda share: silent[share > 0])) is None
+    )  # it learnt to answer where it is asked to
+    assert first(made(FLAT[:12])) is None  # too short to say that nothing moves
+    assert first(made(FLAT, settings=("algorithm.kl_coefficient=0.01",))) is None
+    assert first(made([0.5, 0.25] * 12, policy__entropy=lambda step: 0.1 - 0.003 * step)) is None
+    assert first(made(RISING, policy__sampler_gap=0.02, policy__entropy=1.0)) is None
+    assert first(made(RISING, validation__avg=lambda step: 30.0 - 0.2 * step)) is None
+    assert first(made([*RISING, *[0.875] * 6], response__length_mean=lambda step: 20.0 - step)) == "memorised"
+
+
+def test_supervised_runs_have_nothing_to_compare():
+    assert examine(made([1.0] * 24, group__sampled=0.0)) == []
+
+
+def test_the_command_names_the_cause_and_exits_with_1(tmp_path):
+    run = tiny_run(tmp_path / "cut", "sampling.max_new_tokens=2")
+    assert diagnose(run)[0].finding == "truncated"
+    code, out, _ = oneshot("doctor", run.path)
+    assert code == 1
+    assert "Likeliest: truncated (error" in out
+    assert "do: Responses are cut off before they answer: raise sampling.max_new_tokens." in out
+    code, out, _ = oneshot("doctor", run.path, "--json")
+    found = json.loads(out)[0]
+    assert code == 1
+    assert found.keys() == {"finding", "severity", "step", "evidence", "fix"}
+    assert len(found["evidence"]["transcripts"]) == 2
+
+
+def test_a_folder_that_is_no_run_is_refused_and_one_without_steps_says_so(tmp_path):
+    assert oneshot("doctor", tmp_path)[0] == 2
+    run = tiny_run(tmp_path / "run", "run.steps=1")
+    run.metrics_path.unlink()
+    code, out, _ = oneshot("doctor", run.path)
+    assert (code, out.strip()) == (0, "No step is finished yet.")
+
+
+def test_a_run_says_at_step_5_what_is_wrong_and_says_it_once(tmp_path):
+    code, out, _ = oneshot(
+        *("train", "--model", "tiny", "--steps", 11, "--out", tmp_path / "run", "--quiet"),
+        *("--set", "sampling.max_new_tokens=1"),
+    )
+    assert code == 0
+    assert out.count("Step 5: Likeliest: truncated") == 1
+    assert out.count("truncated (error") == 1
+
+
+def test_control_characters_of_a_model_do_not_reach_the_terminal(tmp_path):
+    run = tiny_run(tmp_path / "run", "sampling.max_new_tokens=2", "run.steps=5")
+    hostile = [r | {"text": "\x1b[2J[bold]"} for r in run.rollouts(1)]
+    for step in run.rollout_steps():
+        run.write_rollouts(step, hostile)
+    out = oneshot("doctor", run.path)[1]
+    assert r"'\x1b[2J[bold]'" in out
+    assert "\x1b" not in out
+    watch = Watch(run)
+    assert next(f.finding for line in run.metrics() for f in watch(line["step"], line)) == "truncated"

@@ -1,0 +1,110 @@
+"""`oneshot model`: a first look, and GGUF files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from command import oneshot, refused
+from oneshot_rlvr.config.known import model_folder
+from oneshot_rlvr.policy.gguf import RECORD
+
+TINY = Path(model_folder("tiny"))
+EMBEDDINGS = "model.embed_tokens.weight"
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("gguf", reason="the extra gguf is not installed")
+    from gguf_file import write_gguf
+
+    path = tmp_path_factory.mktemp("gguf") / "tiny.gguf"
+    write_gguf(TINY, path)
+    return path
+
+
+def test_one_screen_says_what_a_run_would_do():
+    code, out, _ = oneshot("model", "show", "tiny")
+    assert code == 0
+    for words in (
+        "Qwen2ForCausalLM, 0.1 M parameters, 2 layers of 64, vocabulary 896 (tied)",
+        "Template plain (model profile organism); the tokenizer has a chat template.",
+        r"Prompt: 'Question: What is 5 + 41 - 15 + 33?\nAnswer:'",
+        "Question|:| What| is",
+        "An answer ends with: '<|endoftext|>' (0, generation_config.json, config.json, tokenizer); or after 64 tokens.",
+        "A prompt is computed once for all of its rollouts: yes.",
+        "A step of the recipe: about",
+        "4. ",
+    ):
+        assert words in " ".join(out.split()), words
+    assert len(out.splitlines()) < 40
+
+
+def test_the_same_for_scripts_in_the_users_own_way():
+    settings = ("--set", "model.template=qwen25-math-cot", "--set", "sampling.stop_ids=[17]")
+    code, out, _ = oneshot(
+        "model", "show", "tiny", "--question", "What is 1 + 2?", "--answer", "3", *settings, "--json"
+    )
+    found = json.loads(out)
+    assert code == 0
+    assert found["prompt"].endswith("<|im_start|>user\nWhat is 1 + 2?<|im_end|>\n<|im_start|>assistant\n")
+    assert "".join(found["prompt_tokens"]) == found["prompt"]
+    assert {stop["id"]: stop["from"] for stop in found["stops"]} == {
+        0: ["generation_config.json", "config.json", "tokenizer"],
+        3: ["template"],
+        17: ["sampling.stop_ids"],
+    }
+    assert len(found["answers"]) == 4
+    assert {"text", "tokens", "finish", "outcome", "extracted"} == set(found["answers"][0])
+    assert found["plan"]["memory_gib"]["peak"] > 0
+    assert found["gguf"] is None
+
+
+def test_a_question_needs_its_answer_and_a_model_has_to_be_there():
+    assert "go together" in refused("model", "show", "tiny", "--question", "What?")
+    assert "no such model folder" in refused("model", "show", "here/is/none")
+
+
+def test_a_gguf_becomes_a_folder_with_the_finer_copy_of_tied_embeddings(file: Path, tmp_path: Path):
+    code, out, _ = oneshot("model", "import", file, "--out", tmp_path / "model")
+    assert code == 0
+    assert "output tied to the embeddings" in out
+    theirs, ours = load_file(TINY / "model.safetensors"), load_file(tmp_path / "model" / "model.safetensors")
+    assert theirs.keys() == ours.keys()
+    assert np.array_equal(theirs[EMBEDDINGS], ours[EMBEDDINGS])  # of the float32 copy, not of the 8 bits
+    for name, value in theirs.items():
+        assert np.abs(ours[name] - value).max() <= np.abs(value).max() / 127
+    record = json.loads((tmp_path / "model" / RECORD).read_text())
+    assert record["quantisation"] == {"Q8_0": 15, "F32": 12}
+    assert len(record["sha256"]) == 64
+    assert "exists already" in refused("model", "import", file, "--out", tmp_path / "model")
+
+
+def test_a_gguf_is_a_model_by_itself_and_is_read_once(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    settings = [f"--set={pair}" for pair in ("model.template=plain", "sampling.max_new_tokens=16", "model.device=cpu")]
+    settings += ["--set=batch.groups_per_step=2", "--set=run.validate_every=0"]
+    sum_of = ("--question", "What is 3 + 4?", "--answer", "7", "--steps", 2, "--out", tmp_path / "run", "--quiet")
+    code, out, _ = oneshot("train", "--model", file, *sum_of, *settings)
+    assert code == 0
+    assert out.count("Dequantising tiny.gguf") == 1
+    code, out, _ = oneshot("model", "show", file, *settings)
+    assert code == 0
+    assert "Dequantising" not in out
+    assert "from tiny.gguf, sha256" in out
+    code, out, _ = oneshot("eval", tmp_path / "run", "--suite", "organism:numbers", "--limit", 2, "--quiet")
+    assert code == 0
+
+
+def test_a_file_that_is_no_gguf_is_one_line(file: Path, tmp_path: Path):
+    pytest.importorskip("gguf")
+    bad = tmp_path / "bad.gguf"
+    for content in (b"", b"GGUF", b"hello" * 100, file.read_bytes()[:3000], file.read_bytes()[:-5000]):
+        bad.write_bytes(content)
+        assert "bad.gguf" in refused("model", "import", bad, "--out", tmp_path / "never")
+        assert not (tmp_path / "never").exists()
+    assert "missing.gguf" in refused("model", "import", tmp_path / "missing.gguf", "--out", tmp_path / "never")
