@@ -10,8 +10,10 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from oneshot_rlvr.commands.session import chosen_problems, resume
+from oneshot_rlvr.config import ModelSection, resolve
 from oneshot_rlvr.config.known import model_folder
-from oneshot_rlvr.policy import make_optimizer
+from oneshot_rlvr.policy import load_policy, make_optimizer
+from oneshot_rlvr.policy.model import as_the_model_asks
 from oneshot_rlvr.policy.optimizer import trained_parameters
 from oneshot_rlvr.training import prepare
 from runs import same, settings, tiny_run, weights
@@ -37,6 +39,26 @@ def test_a_bfloat16_run_resumes_to_the_same_weights(tmp_path):
     shutil.rmtree(run.checkpoint_path(4))
     resume(run)
     assert same(weights(run, 4), expected)
+
+
+def test_auto_is_bfloat16_where_the_processor_multiplies_it_and_a_run_records_what_it_was(monkeypatch):
+    path = model_folder("tiny")
+    for found, small, dtype, why in [
+        ({"avx512_bf16": True}, False, "bfloat16", "the processor computes in it"),
+        ({"amx_bf16": True}, False, "bfloat16", "the processor computes in it"),
+        ({"avx512_f": True, "avx512_bf16": False}, False, "float32", "no bfloat16 products on this processor"),
+        ({"avx512_bf16": True}, True, "float32", "a small model"),
+    ]:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=found: found)
+        monkeypatch.setattr("oneshot_rlvr.policy.model.is_small", lambda section, small=small: small)
+        config, sources = as_the_model_asks(*resolve("grpo", path, ["model.device=cpu"]))
+        assert (config.model.dtype, sources["model.dtype"]) == (dtype, why)
+        assert (
+            str(next(load_policy(ModelSection(path=path, device="cpu")).model.parameters()).dtype) == f"torch.{dtype}"
+        )
+    kept, sources = as_the_model_asks(*resolve("grpo", path, ["model.dtype=float64"]))
+    assert (kept.model.dtype, sources["model.dtype"]) == ("float64", "--set")
+    assert resolve("grpo", "organism")[0].model.dtype == "float32"
 
 
 def test_masters_step_as_float32_weights_do():

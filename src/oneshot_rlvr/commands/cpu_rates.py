@@ -40,10 +40,11 @@ class Took:
         return layers * self.layer + self.output
 
 
-def decoding(sizes: Sizes, rows: int, cached: int) -> Took:
+def decoding(sizes: Sizes, rows: int, cached: int, dtype: torch.dtype = torch.float32) -> Took:
     """A decoding step of `rows` responses with `cached` keys each. Weights are zeros, which take no less time."""
-    layer, output = _weights(sizes), torch.zeros(sizes.vocabulary, sizes.hidden)
-    keys, hidden = torch.zeros(rows, sizes.key_value_heads, cached, sizes.head), torch.zeros(rows, 1, sizes.hidden)
+    layer, output = _weights(sizes, dtype), torch.zeros(sizes.vocabulary, sizes.hidden, dtype=dtype)
+    keys = torch.zeros(rows, sizes.key_value_heads, cached, sizes.head, dtype=dtype)
+    hidden = torch.zeros(rows, 1, sizes.hidden, dtype=dtype)
     with torch.no_grad():
         return Took(
             _median(lambda: _layer(sizes, layer, hidden, keys, None)),
@@ -51,10 +52,12 @@ def decoding(sizes: Sizes, rows: int, cached: int) -> Took:
         )
 
 
-def learning(sizes: Sizes, tokens: int) -> tuple[Took, Took]:
+def learning(sizes: Sizes, tokens: int, dtype: torch.dtype = torch.float32) -> tuple[Took, Took]:
     """Scoring a micro-batch of `tokens` tokens; and training on it, forwards and backwards."""
-    layer, output = _weights(sizes), torch.zeros(sizes.vocabulary, sizes.hidden, requires_grad=True)
-    hidden, mask = torch.zeros(1, tokens, sizes.hidden, requires_grad=True), torch.zeros(tokens, tokens)
+    layer = _weights(sizes, dtype)
+    output = torch.zeros(sizes.vocabulary, sizes.hidden, dtype=dtype, requires_grad=True)
+    hidden = torch.zeros(1, tokens, sizes.hidden, dtype=dtype, requires_grad=True)
+    mask = torch.zeros(tokens, tokens, dtype=dtype)
 
     def through_layer() -> Tensor:
         return _layer(sizes, layer, hidden, None, mask)
@@ -68,7 +71,7 @@ def learning(sizes: Sizes, tokens: int) -> tuple[Took, Took]:
     return score, train
 
 
-def _weights(sizes: Sizes) -> dict[str, Tensor]:
+def _weights(sizes: Sizes, dtype: torch.dtype) -> dict[str, Tensor]:
     hidden, own, shared = sizes.hidden, sizes.heads * sizes.head, sizes.key_value_heads * sizes.head
     shapes = {
         "norm": (hidden,),
@@ -80,7 +83,7 @@ def _weights(sizes: Sizes) -> dict[str, Tensor]:
         "up": (sizes.intermediate, hidden),
         "down": (hidden, sizes.intermediate),
     }
-    return {name: torch.zeros(*shape, requires_grad=True) for name, shape in shapes.items()}
+    return {name: torch.zeros(*shape, dtype=dtype, requires_grad=True) for name, shape in shapes.items()}
 
 
 def _layer(sizes: Sizes, weights: dict[str, Tensor], rows: Tensor, keys: Tensor | None, mask: Tensor | None) -> Tensor:

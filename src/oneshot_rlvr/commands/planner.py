@@ -23,7 +23,7 @@ from oneshot_rlvr.config import Config
 from oneshot_rlvr.config.known import model_folder
 from oneshot_rlvr.errors import OneshotError, nearest
 from oneshot_rlvr.policy.logprobs import LOGITS_BUDGET
-from oneshot_rlvr.policy.model import checked_device
+from oneshot_rlvr.policy.model import checked_device, dtype_of
 from oneshot_rlvr.runs import Run
 from oneshot_rlvr.training import COLLECTORS
 from oneshot_rlvr.training.batching import microbatch_tokens
@@ -203,7 +203,9 @@ def sampling_seconds(
         rows = min(2 ** round(math.log2(rows)), 1024)  # few sizes to measure
         if rows not in took:
             with _threads(config):
-                took[rows] = decoding(shape, rows, max(1, round(mean / 2))).of(shape.layers) + BESIDE_TOKEN
+                took[rows] = (
+                    decoding(shape, rows, max(1, round(mean / 2)), _computed(config)).of(shape.layers) + BESIDE_TOKEN
+                )
         total += waves * longest * took[rows]
     return total / device.decode_share
 
@@ -220,7 +222,7 @@ def _sampling_on_gpu(config: Config, shape: Shape, device: Device, rollouts: int
 def _update_on_cpu(config: Config, shape: Shape, tokens: float) -> float:
     size = microbatch_tokens(config.batch.microbatch_tokens, "cpu")
     with _threads(config):
-        score, train = (took.of(shape.layers) for took in learning(shape, size))
+        score, train = (took.of(shape.layers) for took in learning(shape, size, _computed(config)))
     again = score if config.model.gradient_checkpointing else 0.0
     each = config.batch.epochs * learners(config) * (train + again + BESIDE_MICROBATCH) + scorings(config) * score
     return tokens / size * each
@@ -234,6 +236,10 @@ def _wave(config: Config, shape: Shape, longest: int) -> int:
 
 def _width(config: Config) -> int:
     return 2 if config.model.dtype == "bfloat16" or config.model.autocast else 4
+
+
+def _computed(config: Config) -> torch.dtype:
+    return torch.bfloat16 if _width(config) == 2 else torch.float32
 
 
 def _forward(config: Config, shape: Shape, tokens: float, length: float) -> float:
@@ -287,6 +293,9 @@ def make_plan(config: Config, gpu: str, length: float | None = None) -> dict[str
     Raises:
         OneshotError: an unknown device, or a model without a readable configuration.
     """
+    if config.model.dtype == "auto":
+        dtype = dtype_of(config.model)[0] if gpu == "cpu" else "bfloat16"
+        config = config.model_copy(update={"model": config.model.model_copy(update={"dtype": dtype})})
     shape, device = shape_of(config.model.path), device_of(gpu)
     expected = length or config.sampling.max_new_tokens / 2
     need, step = memory(config, shape, gpu), seconds(config, shape, device, expected)

@@ -80,12 +80,12 @@ def run_strategies(
 
     for done, (name, temperature, shots) in enumerate(asked.each, 1):
         template, own = asked.template(name, shots), replace(sampling, temperature=temperature)
-        folder = PathFolder(out / f"{name}-{temperature:g}-{shots}")
+        folder = PathFolder(out / f"{template.title}-{temperature:g}-{shots}")
         longest = judging.config.sampling.model_copy(update={"max_prompt_tokens": 1 << 20})  # examples are long
         config = judging.config.model_copy(update={"sampling": longest})
         collect(folder, Collection(asked.problems, template, own), judging.model, config, load)
         groups = folder.groups()
-        rows.append({"template": name, "temperature": temperature, "shots": shots, **_measured(groups)})
+        rows.append({"template": template.title, "temperature": temperature, "shots": shots, **_measured(groups)})
         heard(done, len(asked.each))
     return rows
 

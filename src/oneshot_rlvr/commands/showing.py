@@ -39,7 +39,7 @@ def shown(model: str, recipe: str, settings: list[str], problem: Problem = QUEST
         "folder": model_folder(config.model.path),
         **_architecture(policy),
         "gguf": read_record(record, "Import it again.") if record.exists() else None,
-        "template": config.model.template,
+        "template": template.title,
         "template_from": sources["model.template"],
         "has_chat_template": getattr(policy.tokenizer, "chat_template", None) is not None,
         "prompt": template.render(problem.question, policy.tokenizer),

@@ -38,6 +38,7 @@ def train(
     from oneshot_rlvr.config import resolve
     from oneshot_rlvr.config.resolve import overrides
     from oneshot_rlvr.policy.model import as_the_model_asks
+    from oneshot_rlvr.problems import get_template
     from oneshot_rlvr.runs import Run
 
     if resume is not None:
@@ -60,7 +61,7 @@ def train(
         run = Run(out or new_folder(recipe, model))
         plural = "s" if len(chosen) > 1 else ""
         print(
-            f"{len(chosen)} problem{plural}, asked with template {config.model.template}, "
+            f"{len(chosen)} problem{plural}, asked with template {get_template(config.model.template).title}, "
             f"{config.run.steps} steps, run folder {run.path}"
         )
         with Reporter(quiet).task("Training", config.run.steps) as task:

@@ -18,6 +18,7 @@ import yaml
 from pydantic import ValidationError
 
 from oneshot_rlvr.config.sections import Config
+from oneshot_rlvr.config.template_file import inline, is_template_file
 from oneshot_rlvr.errors import OneshotError, nearest
 
 Kind = Literal["recipes", "profiles"]
@@ -243,5 +244,7 @@ def resolve(
     for key in LOCAL_PATHS:  # a run can be resumed and evaluated from another folder
         if key in flat and isinstance(flat[key], str) and Path(flat[key]).exists():
             flat[key] = str(Path(flat[key]).resolve())
+    if is_template_file(flat.get("model.template")):
+        flat["model.template"] = inline(flat["model.template"])
     config = build(flat, sources)
     return config, {key: sources.get(key, "package default") for key in valid_keys()}

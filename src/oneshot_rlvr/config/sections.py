@@ -26,11 +26,15 @@ class ModelSection(Section):
         default="organism", description="a registered model (`organism`), a model folder, or a Hugging Face name"
     )
     template: str = Field(
-        default="boxed", description="prompt template: plain, bare, boxed, hash, qwen25-math-cot, r1 or chat"
+        default="boxed",
+        description="prompt template: plain, bare, boxed, hash, qwen25-math-cot, r1 or chat; or your own file, "
+        "YAML or Jinja",
     )
     device: str = Field(default="auto", description="`auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`")
-    dtype: Literal["float32", "float64", "bfloat16"] = Field(
-        default="float32", description="dtype of the weights; bfloat16 ones have float32 masters in the optimizer"
+    dtype: Literal["auto", "float32", "float64", "bfloat16"] = Field(
+        default="auto",
+        description="dtype of the weights; bfloat16 ones have float32 masters in the optimizer. `auto`: bfloat16 where "
+        "the device multiplies it natively, float32 elsewhere and for models below 64 MiB",
     )
     autocast: Literal["bfloat16"] | None = Field(
         default=None, description="matrix products in this dtype over float32 weights"

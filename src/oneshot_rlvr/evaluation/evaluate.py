@@ -89,6 +89,7 @@ class Evaluator:
         sampler = self.config.sampling.sampler
         own = (sampling.stop_ids, sampling.stop_strings, turn_end, "" if sampler == "lockstep" else sampler)
         own = (*own, template.shots and (template.shots, template.between))
+        own = (*own, (template.system or template.jinja) and (template.system, template.jinja))
         stops = [repr(stop) for stop in own if stop]
         found = []
         for part in (problems[start : start + size] for start in range(0, len(problems), size)):

@@ -20,6 +20,7 @@ from oneshot_rlvr.config import Config, ModelSection
 from oneshot_rlvr.config.known import model_folder
 from oneshot_rlvr.errors import OneshotError, first_line
 from oneshot_rlvr.policy.lora import merged_state
+from oneshot_rlvr.policy.precision import fastest
 from oneshot_rlvr.policy.support import shared_prefix_problem
 
 CHAT_TOKENS, THINKING_TOKENS = 1024, 8192  # of a response, where nobody says
@@ -79,7 +80,7 @@ def as_the_model_asks(config: Config, sources: dict[str, str]) -> tuple[Config, 
     """A configuration with what nobody chose taken from the model's kind.
 
     A tokenizer's chat template; the length of a response: `CHAT_TOKENS` of a chat model, `THINKING_TOKENS` of one whose
-    template opens a thought; and no more tokens than the model has places for.
+    template opens a thought; no more tokens than the model has places for; and the dtype that `auto` means here.
     """
     chosen: dict[str, tuple[Any, str]] = {}
 
@@ -97,6 +98,9 @@ def as_the_model_asks(config: Config, sources: dict[str, str]) -> tuple[Config, 
     if places is not None and tokens + config.sampling.max_prompt_tokens > places:
         choose("sampling.max_new_tokens", places // 2, f"half of the model's {places} places")
         choose("sampling.max_prompt_tokens", places - places // 2, f"half of the model's {places} places")
+    if config.model.dtype == "auto":
+        dtype, why = dtype_of(config.model)
+        chosen["model.dtype"] = dtype, why
     updated = {}
     for name in ("model", "sampling"):
         own = {key.removeprefix(f"{name}."): value for key, (value, _) in chosen.items() if key.startswith(f"{name}.")}
@@ -184,6 +188,13 @@ def is_small(section: ModelSection) -> bool:
     return bool(files) and sum(file.stat().st_size for file in files) <= SMALL
 
 
+def dtype_of(section: ModelSection) -> tuple[str, str]:
+    """The dtype that a configured one means, and why."""
+    if section.dtype != "auto":
+        return section.dtype, "as configured"
+    return fastest(checked_device(section.device).partition(":")[0], is_small(section))
+
+
 def checked_device(name: str) -> str:
     """The device that a configured name means.
 
@@ -257,7 +268,7 @@ def _load_model(source: str, section: ModelSection) -> PreTrainedModel:
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             source,
             output_loading_info=True,
-            dtype=getattr(torch, section.dtype),
+            dtype=getattr(torch, dtype_of(section)[0]),
             use_safetensors=True,
             trust_remote_code=section.trust_remote_code,
         )

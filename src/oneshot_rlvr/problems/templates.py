@@ -6,10 +6,14 @@ grading reads both.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from oneshot_rlvr.errors import OneshotError, nearest
+from jinja2 import TemplateError
+
+from oneshot_rlvr.config.template_file import inline, is_template_file, read_inline
+from oneshot_rlvr.errors import OneshotError, first_line, nearest
 
 BOXED_INSTRUCTION = "Let's think step by step and output the final answer within \\boxed{}."
 HASH_INSTRUCTION = 'Let\'s think step by step and output the final answer after "####".'
@@ -19,6 +23,7 @@ R1_SYSTEM = (
     "first thinks about the reasoning process in the mind and then provides the User with the answer. The reasoning "
     "process is enclosed within <think> </think> tags, and the final answer follows it within \\boxed{}."
 )
+_MARKUP = ("<|im_start|>", "<|im_end|>")  # complete by itself, whether or not the tokenizer knows it
 _PROBE = "what the assistant says"
 
 
@@ -27,7 +32,8 @@ class Template:
     """One way to ask. `text` has a place for `{question}`; None means the tokenizer's own chat template.
 
     `turn_end` is what ends the model's turn in this template, though a base model's own end of text is another token.
-    `shots` are (question, response) pairs that stand before the question, each with `between` after it.
+    `shots` are (question, response) pairs that stand before the question, each with `between` after it. `system` is
+    what a chat begins with, `jinja` a chat template in the place of the tokenizer's.
     """
 
     name: str
@@ -38,6 +44,13 @@ class Template:
     turn_end: str | None = field(default=None, repr=False)
     shots: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     between: str = field(default="\n\n", repr=False)
+    system: str = field(default="", repr=False)
+    jinja: str | None = field(default=None, repr=False)
+
+    @property
+    def title(self) -> str:
+        """What people call it; `name` is what finds it again, for a user's own all that is in it."""
+        return read_inline(self.name).name if self.name.startswith("{") else self.name
 
     def render(self, question: str, tokenizer: Any = None) -> str:
         """The prompt's text.
@@ -49,12 +62,22 @@ class Template:
             end = f"{self.turn_end or ''}{self.between}"
             before = [self.text.replace("{question}", self._asked(q)) + said + end for q, said in self.shots]
             return "".join(before) + self.text.replace("{question}", self._asked(question))
-        if getattr(tokenizer, "chat_template", None) is None:
+        if self.jinja is None and getattr(tokenizer, "chat_template", None) is None:
             raise OneshotError("the model's tokenizer has no chat template", fix="Use --set model.template=boxed.")
         pairs = [(("user", self._asked(q)), ("assistant", said)) for q, said in self.shots]
         said = [*(turn for pair in pairs for turn in pair), ("user", self._asked(question))]
+        return self._chat([("system", self.system), *said] if self.system else said, tokenizer)
+
+    def _chat(self, said: Sequence[tuple[str, str]], tokenizer: Any, ask: bool = True) -> str:
+        """Turns as the chat template writes them, in Transformers' sandbox; with `ask`, up to the model's own."""
         turns = [{"role": role, "content": content} for role, content in said]
-        return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        own = {} if self.jinja is None else {"chat_template": self.jinja}
+        try:
+            return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=ask, **own)
+        except (TemplateError, TypeError, ValueError) as error:
+            raise OneshotError(
+                f"the chat template fails: {first_line(error)}", where=f"template {self.title}", fix="Mend it."
+            ) from error
 
     def _asked(self, question: str) -> str:
         return f"{question} {self.instruction}" if self.instruction else question
@@ -64,10 +87,9 @@ class Template:
         special = tokenizer.get_added_vocab() if hasattr(tokenizer, "get_added_vocab") else {}
         if self.text is not None:
             return (special[self.turn_end],) if self.turn_end in special else ()
-        if getattr(tokenizer, "chat_template", None) is None:
+        if self.jinja is None and getattr(tokenizer, "chat_template", None) is None:
             return ()  # `render` refuses it
-        turns = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": _PROBE}]
-        after = tokenizer.apply_chat_template(turns, tokenize=False).rpartition(_PROBE)[2]
+        after = self._chat([("user", "Q"), ("assistant", _PROBE)], tokenizer, ask=False).rpartition(_PROBE)[2]
         found = [(after.find(token), token) for token in special if token in after]
         return (special[min(found)[1]],) if found else ()
 
@@ -93,12 +115,36 @@ TEMPLATES = {
 def get_template(name: str) -> Template:
     """A template by name.
 
+    A file's name or what `inline` made of it stands for the user's own.
+
     Raises:
-        OneshotError: unknown name.
+        OneshotError: unknown name, or a file that is no template.
     """
+    if name.startswith("{") or is_template_file(name):
+        return _own(name if name.startswith("{") else inline(name))
     if name not in TEMPLATES:
         raise OneshotError(f"unknown template {name!r}", where="model.template", fix=nearest(name, list(TEMPLATES)))
     return TEMPLATES[name]
+
+
+def _own(text: str) -> Template:
+    """A user's own template, with what it does not say from the one that it is like."""
+    own = read_inline(text)
+    said = {key: value for key, value in own.model_dump().items() if value is not None and key in _OWN}
+    shots = tuple((shot.question, shot.response) for shot in own.shots)
+    if own.like is not None and own.like not in TEMPLATES:
+        raise OneshotError(
+            f"unknown template {own.like!r}", where=f"template {own.name}", fix=nearest(own.like, list(TEMPLATES))
+        )
+    like = TEMPLATES[own.like or "chat"] if own.text is None else Template(text, own.text)
+    if own.system is not None and like.text is not None:
+        raise OneshotError(
+            "system is for chats; write it into the text", where=f"template {own.name}", fix="Or like: chat."
+        )
+    return replace(like, **said, name=text, shots=shots)
+
+
+_OWN = ("jinja", "system", "instruction", "answer", "think", "turn_end", "between")
 
 
 def strip_instruction(question: str) -> tuple[str, str]:
@@ -112,5 +158,6 @@ def strip_instruction(question: str) -> tuple[str, str]:
 def encode_prompt(template: Template, question: str, tokenizer: Any) -> list[int]:
     """Token ids of the prompt. Markup that the template writes is complete, so only plain text gets a BOS token."""
     text = template.render(question, tokenizer)
-    bare = template.text is not None and template.name in ("plain", "bare", "boxed", "hash", "r1")
+    special = getattr(tokenizer, "all_special_tokens", None) or ()
+    bare = template.text is not None and not any(token and token in template.text for token in (*special, *_MARKUP))
     return tokenizer(text, add_special_tokens=bare)["input_ids"]
