@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from oneshot_rlvr.config import OptimizerSection
+from oneshot_rlvr.policy.compact import CompactAdamW
 
 
 class MasterAdamW(torch.optim.AdamW):
@@ -50,11 +51,13 @@ def _hand_over(weight: torch.Tensor, master: torch.Tensor) -> None:
     weight.grad = None
 
 
-def make_optimizer(model: torch.nn.Module, section: OptimizerSection) -> torch.optim.AdamW:
+def make_optimizer(model: torch.nn.Module, section: OptimizerSection) -> torch.optim.Optimizer:
     """AdamW over every parameter that trains; weight decay applies to all of them, as in verl."""
     weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
     short = any(weight.dtype in (torch.bfloat16, torch.float16) for weight in weights)
-    return (MasterAdamW if short else torch.optim.AdamW)(
+    compact = section.moments == "bfloat16"
+    kind = CompactAdamW if compact else MasterAdamW if short else torch.optim.AdamW
+    return kind(
         weights, lr=section.learning_rate, betas=section.betas, eps=section.eps, weight_decay=section.weight_decay
     )
 

@@ -46,7 +46,7 @@ class Learner:
         parameters = trained_parameters(self.optimizer)
         for parameter in parameters:
             if parameter.grad is None:  # a step without signal is a step all the same, resumed or not
-                parameter.grad = torch.zeros_like(parameter)
+                parameter.grad = torch.zeros_like(parameter, dtype=parameter.grad_dtype)
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.section.max_grad_norm))
         for metric, value in (("loss", loss), ("grad_norm", norm)):
             if not math.isfinite(value):
@@ -89,7 +89,8 @@ class Models:
         self.critic = load_critic(section, config.speed.shared_prefix)
         self.learner.waits = config.critic.warmup_steps
         own = config.critic.model_dump(include={"learning_rate", "weight_decay", "max_grad_norm"})
-        rules = OptimizerSection(betas=config.optimizer.betas, eps=config.optimizer.eps, **own)
+        shared = config.optimizer.model_dump(include={"betas", "eps", "moments"})
+        rules = OptimizerSection(**shared, **own)
         learner = Learner(CRITIC, self.critic.model, make_optimizer(self.critic.model, rules), rules)
         self.learners[CRITIC] = learner
         return learner
