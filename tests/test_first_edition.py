@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from command import oneshot
+from oneshot_rlvr.analysis import diagnose
 from oneshot_rlvr.evaluation.offline import compare
 from oneshot_rlvr.runs import Run, Scores
 from runs import weights
@@ -49,6 +50,10 @@ def test_it_resumes_to_the_weights_and_metrics_that_it_had(run):
     for then, now in zip(old, run.metrics(), strict=True):
         for name, value in then.items():
             assert name.startswith(MEASURED) or now[name] == pytest.approx(value, rel=1e-4, abs=1e-7), name
+
+
+def test_it_is_diagnosed(run):
+    assert {finding.severity for finding in diagnose(run)} <= {"error", "warning"}
 
 
 def test_it_is_evaluated_without_sampling_again(run):

@@ -53,6 +53,7 @@ def test_auto_is_bfloat16_where_the_processor_multiplies_it_and_a_run_records_wh
         monkeypatch.setattr("oneshot_rlvr.policy.model.is_small", lambda section, small=small: small)
         config, sources = as_the_model_asks(*resolve("grpo", path, ["model.device=cpu"]))
         assert (config.model.dtype, sources["model.dtype"]) == (dtype, why)
+        assert config.optimizer.moments == ("float32" if small else "bfloat16")
         assert (
             str(next(load_policy(ModelSection(path=path, device="cpu")).model.parameters()).dtype) == f"torch.{dtype}"
         )

@@ -18,7 +18,7 @@ Row = dict[str, Any]
 
 @dataclass
 class Case:
-    """A run under examination. Rollouts are read when a rule asks for them, each step's once."""
+    """A run under examination. Rollouts are read when a rule asks for them."""
 
     config: Config
     problems: Sequence[Problem]
@@ -53,6 +53,16 @@ class Case:
         return self.metrics[-WINDOW:]
 
     @property
+    def ends(self) -> list[Row]:
+        """The first and the last steps, each once."""
+        return [*self.first, *self.metrics[max(WINDOW, len(self.metrics) - WINDOW) :]]
+
+    @property
+    def sampled(self) -> bool:
+        """Whether its responses were sampled: in supervised runs there is nothing to compare."""
+        return all(line.get("group/sampled", 1.0) > 0 for line in self.metrics)
+
+    @property
     def began(self) -> int:
         """The last of the first steps."""
         return int(self.first[-1]["step"])
@@ -63,19 +73,23 @@ class Case:
         return int(self.metrics[-1]["step"])
 
     def rows(self, lines: Sequence[Row]) -> list[Row]:
-        """The rollouts of these steps, each with its step."""
+        """The rollouts of these steps, each with its step. Those of either end are kept in memory, no others."""
+        ends = {int(line["step"]) for line in (*self.first, *self.last)}
+        for step in [step for step in self._rows if step not in ends]:
+            del self._rows[step]
         found: list[Row] = []
         for step in (int(line["step"]) for line in lines):
-            if step not in self._rows:
-                self._rows[step] = [row | {"step": step} for row in self.read(step)]
-            found += self._rows[step]
+            rows = self._rows.get(step) or [row | {"step": step} for row in self.read(step)]
+            if step in ends:
+                self._rows[step] = rows
+            found += rows
         return found
 
     def groups(self, lines: Sequence[Row]) -> list[list[Row]]:
         """These steps' rollouts by group."""
-        groups: dict[tuple[int, int], list[Row]] = {}
+        groups: dict[tuple[int, int | str], list[Row]] = {}
         for row in self.rows(lines):
-            groups.setdefault((row["step"], row["group"]), []).append(row)
+            groups.setdefault((row["step"], row.get("group", row["problem_id"])), []).append(row)
         return list(groups.values())
 
 

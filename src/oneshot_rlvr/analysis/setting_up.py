@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 
-from oneshot_rlvr.analysis.case import Case, Row, average, share
+from oneshot_rlvr.analysis.case import WINDOW, Case, Row, average, share
 from oneshot_rlvr.analysis.rule import Sign, rule
 from oneshot_rlvr.grading.features import answer_counts, boxes
 from oneshot_rlvr.problems import get_template
@@ -55,7 +55,7 @@ def unscorable(case: Case) -> Sign | None:
 )
 def constant_reward(case: Case) -> Sign | None:
     """Right and wrong answers earn the same, everywhere."""
-    rows = case.rows(case.metrics)
+    rows = case.rows(case.ends)
     earned = {row["reward"] for row in rows if row["reward"] is not None}
     mixed = {row["outcome"] == "correct" for row in rows}
     boxed = {boxes(row["text"]) for row in rows[:2000]}
@@ -99,11 +99,11 @@ def stop(case: Case) -> Sign | None:
     """Cut before the answer by a stop of the user's, or going on after it until the tokens are used up."""
     rows = case.rows(case.start)
     sampling = case.config.sampling
-    endless = share(rows, lambda row: row["finish"] == "length" and boxes(row["text"]))
+    endless = share(rows, lambda row: row.get("finish") == "length" and boxes(row["text"]))
     if endless >= SOME:
-        shown = [row for row in rows if row["finish"] == "length"]
+        shown = [row for row in rows if row.get("finish") == "length"]
         return Sign(case.began, {"answered and never stopped": endless, "tokens": sampling.max_new_tokens}, shown)
-    early = [row for row in rows if row["finish"] == "stop" and row["outcome"] == "no_answer"]
+    early = [row for row in rows if row.get("finish") == "stop" and row["outcome"] == "no_answer"]
     if not (sampling.stop_strings or sampling.stop_ids) or len(early) < SOME * len(rows):
         return None
     evidence = {"stopped without an answer": len(early) / len(rows), "stop_strings": list(sampling.stop_strings)}
@@ -116,7 +116,7 @@ def truncated(case: Case) -> Sign | None:
     first, last = (average(lines, "outcome/truncated") for lines in (case.start, case.last))
     if first < FEW or last < max(SOME * first, FEW):
         return None
-    rows = [row for row in case.rows(case.start) if row["finish"] == "length"]
+    rows = [row for row in case.rows(case.start) if row.get("finish") == "length"]
     evidence = {"truncated at first": first, "truncated at last": last, "tokens": case.config.sampling.max_new_tokens}
     return Sign(case.began, evidence, rows)
 
@@ -176,7 +176,7 @@ def identical(case: Case) -> Sign | None:
     """A group has hardly two different responses."""
     distinct = _distinct(case)
     size, temperature = case.config.batch.group_size, case.config.sampling.temperature
-    if not (size < 2 or (temperature < FEW and distinct < 0.35)) or not case.first[0]["group/sampled"]:
+    if not (size < 2 or (temperature < FEW and distinct < 0.35)) or not case.sampled:
         return None
     evidence = {"different texts in a group": distinct, "temperature": temperature, "group_size": size}
     return Sign(case.began, evidence | {"answer/entropy": average(case.first, "answer/entropy")}, case.rows(case.first))
@@ -216,7 +216,7 @@ def solved(case: Case) -> Sign | None:
     """Nearly all responses are right before anything is learnt."""
     right = average(case.start, "outcome/correct")
     flat = average(case.first, "group/zero_variance_fraction")
-    if right < 0.95 or flat < SOME or not case.first[0]["group/sampled"]:
+    if right < 0.95 or flat < SOME or not case.sampled:
         return None
     return Sign(case.began, {"outcome/correct": right, "group/zero_variance_fraction": flat}, case.rows(case.first))
 
@@ -230,6 +230,6 @@ def too_hard(case: Case) -> Sign | None:
     """Nothing is rewarded, at first and at last."""
     flat = average(case.metrics, "group/zero_variance_fraction")
     right = average(case.metrics, "outcome/correct")
-    if flat < 0.99 or right > 0.002 or not case.first[0]["group/sampled"] or len(case.metrics) < len(case.first):
+    if flat < 0.99 or right > 0.002 or not case.sampled or len(case.metrics) < WINDOW:
         return None
     return Sign(case.began, {"group/zero_variance_fraction": flat, "outcome/correct": right}, case.rows(case.last))

@@ -16,6 +16,7 @@ USUAL_ENTROPY, USUAL_KL = 0.05, 0.5  # weights beyond these are ten times what a
 NOWHERE, FAR = 1e-5, 1e-3  # KL a token from the base: of a policy that has not moved, and of one that surely has
 FALL = 3.0  # points of validation
 UNMOVED = 2.0  # standard errors of a slope
+AWAY = 2.0  # KL a token from the base: of another language
 GARBAGE = 1.0  # nats of entropy a token gained: no policy that answers has that much more
 
 
@@ -24,11 +25,6 @@ def _windows(case: Case, name: str) -> list[float]:
     lines = list(case.metrics)
     ends = range(len(lines), 0, -WINDOW)
     return [average(lines[max(0, end - WINDOW) : end], name) for end in ends][::-1]
-
-
-def _trained(case: Case) -> bool:
-    """Whether anything was sampled: there is nothing to compare in supervised runs."""
-    return all(line["group/sampled"] > 0 for line in case.metrics)
 
 
 def _broke(case: Case) -> dict[str, float] | None:
@@ -80,7 +76,7 @@ def entropy_collapse(case: Case) -> Sign | None:
     right, flat = average(case.last, "outcome/correct"), average(case.last, "group/zero_variance_fraction")
     pushed = coefficient <= -USUAL_ENTROPY and last < first / 2
     stuck = last < first / 5 and right < 0.3 and flat > 0.8 and _answers(case)
-    if len(case.metrics) < 2 * WINDOW or not _trained(case) or not (pushed or stuck):
+    if len(case.metrics) < 2 * WINDOW or not case.sampled or not (pushed or stuck):
         return None
     evidence = {"policy/entropy at first": first, "policy/entropy at last": last, "outcome/correct": right}
     evidence |= {"group/zero_variance_fraction": flat, "entropy_coefficient": coefficient}
@@ -101,7 +97,7 @@ def format_hacking(case: Case) -> Sign | None:
     rows = [row for row in case.rows(case.last) if row["reward"] is not None]
     right = [row["reward"] for row in rows if row["outcome"] == "correct"]
     wrong = [row["reward"] for row in rows if row["outcome"] != "correct"]
-    best = max((row["reward"] for row in case.rows(case.metrics) if row["reward"] is not None), default=0.0)
+    best = max((row["reward"] for row in case.rows(case.ends) if row["reward"] is not None), default=0.0)
     correct = average(case.last, "outcome/correct")
     if len(case.metrics) < 2 * WINDOW or correct > 0.8 or best <= 0 or not wrong:
         return None
@@ -122,13 +118,14 @@ def _mean(values: Sequence[float]) -> float | None:
     "The update destroys what the model could: lower optimizer.learning_rate tenfold and start again from the base.",
 )
 def learning_rate_high(case: Case) -> Sign | None:
-    """Right answers are gone, or boxes are, or the text is no text any more."""
+    """Right answers are gone, or boxes are, or the text is no text any more, or it is nothing that the base would say."""
     broke = _broke(case)
     entropy = _windows(case, "policy/entropy")
     risen = max(entropy) - average(case.start, "policy/entropy")
     boxed = [average(lines, "response/boxed_fraction") for lines in (case.start, case.last)]
     silent = boxed[0] > 0.3 and boxed[1] < boxed[0] / 5 and average(case.last, "outcome/correct") < 0.1
-    if len(case.metrics) < WINDOW or not (broke or risen > GARBAGE or silent):
+    away = average(case.last, "policy/kl") > AWAY
+    if len(case.metrics) < WINDOW or not (broke or risen > GARBAGE or silent or away):
         return None
     evidence: dict[str, float] = (broke or {}) | {"boxed at first": boxed[0], "boxed at last": boxed[1]}
     evidence |= {"policy/entropy at most": max(entropy), "policy/kl": average(case.last, "policy/kl")}
@@ -152,7 +149,7 @@ def learning_rate_low(case: Case) -> Sign | None:
     """Groups differ, so there is something to learn, and after many steps the policy is where it was: by its KL from
     the base where that is measured, else by what has a trend."""
     flat = average(case.metrics, "group/zero_variance_fraction")
-    if len(case.metrics) < LONG or not _trained(case) or flat > 0.5 or average(case.last, "outcome/correct") > 0.9:
+    if len(case.metrics) < LONG or not case.sampled or flat > 0.5 or average(case.last, "outcome/correct") > 0.9:
         return None
     kl = average(case.last, "policy/kl") if case.config.algorithm.kl_coefficient else None
     names = ("outcome/correct", "policy/entropy", "response/length_mean", "response/boxed_fraction")
@@ -185,7 +182,7 @@ def memorised(case: Case) -> Sign | None:
     scores = [value for line in case.metrics for name, value in line.items() if name.startswith("validation/")]
     first, last = (average(lines, "outcome/correct") for lines in (case.first, case.last))
     lengths = [average(lines, "response/length_mean") for lines in (case.start, case.last)]
-    learnt = last > min(first + 0.1, 0.9) and len(case.metrics) >= 2 * WINDOW and _trained(case)
+    learnt = last > min(first + 0.1, 0.9) and len(case.metrics) >= 2 * WINDOW and case.sampled
     fell = len(scores) > 1 and scores[-1] < min(0.8 * max(scores), max(scores) - FALL)
     brief = not scores and last > 0.7 and lengths[1] < 0.6 * lengths[0]
     if not learnt or not (fell or brief):

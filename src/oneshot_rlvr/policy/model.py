@@ -80,7 +80,8 @@ def as_the_model_asks(config: Config, sources: dict[str, str]) -> tuple[Config, 
     """A configuration with what nobody chose taken from the model's kind.
 
     A tokenizer's chat template; the length of a response: `CHAT_TOKENS` of a chat model, `THINKING_TOKENS` of one whose
-    template opens a thought; no more tokens than the model has places for; and the dtype that `auto` means here.
+    template opens a thought; no more tokens than the model has places for; the dtype that `auto` means here; and less
+    memory for the optimizer of a large model on a CPU.
     """
     chosen: dict[str, tuple[Any, str]] = {}
 
@@ -99,10 +100,11 @@ def as_the_model_asks(config: Config, sources: dict[str, str]) -> tuple[Config, 
         choose("sampling.max_new_tokens", places // 2, f"half of the model's {places} places")
         choose("sampling.max_prompt_tokens", places - places // 2, f"half of the model's {places} places")
     if config.model.dtype == "auto":
-        dtype, why = dtype_of(config.model)
-        chosen["model.dtype"] = dtype, why
+        chosen["model.dtype"] = dtype_of(config.model)
+    if checked_device(config.model.device) == "cpu" and not is_small(config.model):
+        choose("optimizer.moments", "bfloat16", "a large model in a computer's own memory")
     updated = {}
-    for name in ("model", "sampling"):
+    for name in ("model", "sampling", "optimizer"):
         own = {key.removeprefix(f"{name}."): value for key, (value, _) in chosen.items() if key.startswith(f"{name}.")}
         updated[name] = getattr(config, name).model_copy(update=own)
     return config.model_copy(update=updated), sources | {key: why for key, (_, why) in chosen.items()}

@@ -1,0 +1,172 @@
+"""The paper's question asked of a real language model on a laptop: one training problem, and what it does to test sets.
+
+    python ../shared/models/get_model.py qwen2.5-coder-0.5b-instruct FOLDER
+    python benchmarks/real_model.py FOLDER --out runs/real --json results/real_model.json
+
+Base, one-shot GRPO, a format-only reward and learning rate 0, over training seeds. The training problem is the one of
+16 short ones of DSR-sub whose success varies most. Every stage goes on where it stopped; expectations, written first,
+are in results/real_model/EXPECTATIONS.md. `--sums` trains on one sum instead and asks others: for models too small for
+GSM8K.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import oneshot_rlvr as oneshot
+from oneshot_rlvr.config import resolve
+from oneshot_rlvr.evaluation.metrics import beyond_format
+from oneshot_rlvr.evaluation.offline import compare
+from oneshot_rlvr.policy.model import as_the_model_asks
+from oneshot_rlvr.problems import Problem, find_problems, to_jsonl
+from oneshot_rlvr.runs import ModelScores, Run
+from oneshot_rlvr.training import prepare
+from outcome import write
+
+CANDIDATES, TRIES, SHORT, LONGEST = 16, 8, 160, 6  # problems, samples each, characters of a question, of an answer
+STEPS, TOKENS = 24, 288
+ALWAYS = {
+    "batch.groups_per_step": 4,
+    "sampling.temperature": 1.0,
+    "sampling.max_new_tokens": TOKENS,
+    "sampling.max_prompt_tokens": 512,
+    "optimizer.learning_rate": 5e-6,
+    "run.steps": STEPS,
+    "run.save_every": STEPS // 2,
+    "run.validate_every": 0,
+}
+CONDITIONS: dict[str, dict[str, Any]] = {
+    "one_shot": {},
+    "format": {"algorithm.reward": "format"},
+    "no_op": {"optimizer.learning_rate": 0.0},
+}
+SHOWN = 10
+
+
+def sums(count: int, seed: int) -> list[Problem]:
+    """Sums of two numbers below 100."""
+    draw = random.Random(seed)
+    pairs = [(draw.randint(2, 99), draw.randint(2, 99)) for _ in range(count)]
+    return [Problem(f"sum-{a}-{b}", f"What is {a} + {b}?", str(a + b), "sums") for a, b in dict.fromkeys(pairs)]
+
+
+def candidates(simple: bool) -> list[Problem]:
+    """Short problems with whole-number answers, the same ones each time."""
+    if simple:
+        return sums(CANDIDATES, 1)
+    pool = [p for p in find_problems("dsr-sub") if len(p.question) <= SHORT and p.answer.strip("-").isdigit()]
+    short = [p for p in pool if len(p.answer) <= LONGEST]
+    chosen = np.random.default_rng(0).choice(len(short), CANDIDATES, replace=False)
+    return [short[i] for i in sorted(chosen)]
+
+
+def rates(model: str, problems: list[Problem], out: Path) -> dict[str, float]:
+    """How often the base solves each, as a run would sample it; kept."""
+    path = out / "candidates.json"
+    if not path.exists():
+        config, _ = as_the_model_asks(*resolve("grpo-no-kl", model, ALWAYS | {"batch.group_size": TRIES}))
+        trainer = prepare(config, Run(out / "none"), problems)
+        found: dict[str, float] = {}
+        with trainer.source.grader:
+            for stream, problem in enumerate(problems):
+                (group,) = trainer.source.groups(1, [problem], streams=[stream])
+                found[problem.id] = group.correct / TRIES
+                print("candidate", problem.id, found[problem.id], flush=True)
+        path.write_text(json.dumps(found, indent=1))
+    return json.loads(path.read_text())
+
+
+def trained(model: str, condition: str, seed: int, problem: Problem, out: Path) -> Run:
+    """A finished run of a condition; a killed one goes on."""
+    settings = ALWAYS | CONDITIONS[condition]
+    return oneshot.train(
+        "grpo-no-kl",
+        model=model,
+        problems=[problem],
+        settings=settings | {"run.seed": seed},
+        out=out / f"{condition}-{seed}",
+        on_step=lambda step, steps, m: print(condition, seed, step, round(m["reward/mean"], 3), flush=True),
+    )
+
+
+def evaluated(target: str, name: str, suites: tuple[str, ...], limit: int, out: Path) -> ModelScores:
+    """Greedy and avg@2 at 0.6 of a model on the suites; transcripts are kept, so it goes on where it stopped."""
+    scores = oneshot.evaluate(target, suites=suites, limit=limit, samples=2, temperature=0.6, out=out / f"eval-{name}")
+    found = scores.base or next(iter(scores.checkpoints.values()))
+    print(name, {suite: (score.accuracy, score.greedy) for suite, score in found.suites.items()}, flush=True)
+    return found
+
+
+def row(scores: ModelScores) -> dict[str, Any]:
+    """What is kept of a model's scores."""
+    return {
+        suite: {
+            "greedy": score.greedy,
+            "greedy_interval": score.greedy_interval,
+            score.metric: score.accuracy,
+            "interval": list(score.interval),
+            "boxed": score.boxed,
+            "truncated": score.truncated,
+            "length": score.length,
+        }
+        for suite, score in scores.all().items()
+    }
+
+
+def study(model: str, seeds: int, out: Path, simple: bool, limit: int) -> dict[str, Any]:
+    """Everything, stage by stage."""
+    problems = candidates(simple)
+    found = rates(model, problems, out)
+    by_variance = sorted(problems, key=lambda p: -found[p.id] * (1 - found[p.id]))
+    chosen, suites = by_variance[0], ("gsm8k", "math500")
+    if simple:
+        (out / "sums.jsonl").write_text(to_jsonl([p for p in sums(limit, 2) if p.question != chosen.question]))
+        suites = (str(out / "sums.jsonl"),)
+    base = evaluated(model, "base", suites, limit, out)
+    table: dict[str, Any] = {"base": row(base), "seeds": seeds, "paired": {}, "beyond_format": {}, "curves": {}}
+    for condition in CONDITIONS:
+        table[condition] = {}
+        for seed in range(seeds):
+            run = trained(model, condition, seed, chosen, out)
+            name = f"{condition}-{seed}"
+            after = evaluated(str(run.checkpoint_path(STEPS)), name, suites, limit, out)
+            table[condition][str(seed)] = row(after)
+            table["paired"][name] = compare(str(out / "eval-base"), str(out / f"eval-{name}"))["suites"]
+            table["beyond_format"][name] = {s: beyond_format(base.suites[s], after.suites[s]) for s in base.suites}
+            names = ("reward/mean", "outcome/correct", "response/truncated_fraction", "response/length_mean")
+            table["curves"][name] = {n: [round(line[n], 4) for line in run.metrics()] for n in names}
+            table.setdefault("transcripts", {})[name] = transcripts(run)
+    return table | {"problem": {"question": chosen.question, "answer": chosen.answer}, "candidates": found}
+
+
+def transcripts(run: Run) -> dict[str, list[dict[str, Any]]]:
+    """Rollouts of the first and of the last step."""
+    kept = ("text", "outcome", "extracted", "reward")
+    ends = {"before": run.rollout_steps()[0], "after": run.rollout_steps()[-1]}
+    return {when: [{k: r[k] for k in kept} for r in run.rollouts(step)[:SHOWN]] for when, step in ends.items()}
+
+
+def main() -> None:
+    """Run the study and write its table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", help="model folder")
+    parser.add_argument("--out", type=Path, default=Path("runs/real"))
+    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--limit", type=int, default=100, help="test problems of each suite")
+    parser.add_argument("--sums", action="store_true", help="one sum, and others asked")
+    parser.add_argument("--json", type=Path, help="write or add to this table")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    table = study(options.model, options.seeds, options.out, options.sums, options.limit)
+    known = json.loads(options.json.read_text()) if options.json and options.json.exists() else {}
+    write(known | {Path(options.model).name: table}, options.json)
+
+
+if __name__ == "__main__":
+    main()
