@@ -118,7 +118,7 @@ def _mean(values: Sequence[float]) -> float | None:
     "The update destroys what the model could: lower optimizer.learning_rate tenfold and start again from the base.",
 )
 def learning_rate_high(case: Case) -> Sign | None:
-    """Right answers are gone, or boxes are, or the text is no text any more, or it is nothing that the base would say."""
+    """Right answers are gone, or boxes are, or the text is none any more, or nothing that the base would say."""
     broke = _broke(case)
     entropy = _windows(case, "policy/entropy")
     risen = max(entropy) - average(case.start, "policy/entropy")
