@@ -150,7 +150,7 @@ def memory(config: Config, shape: Shape, device: str) -> dict[str, float]:
         trained = config.model.lora_rank * shape.layers * (per_layer + 4 * shape.hidden + 3 * shape.intermediate)
     critic = weights if "values" in others(config) else 0
     tokens = microbatch_tokens(config.batch.microbatch_tokens, device)
-    inside = 10 * shape.hidden + 2 * shape.key_value_heads * shape.head + 5 * shape.intermediate  # kept for backward
+    inside = 10 * shape.hidden + 2 * shape.key_value_heads * shape.head + 3 * shape.intermediate  # kept for backward
     layers = 1 if config.model.gradient_checkpointing else shape.layers
     activations = tokens * computed * (layers * inside + shape.layers * shape.hidden)
     rollouts = config.batch.groups_per_step * config.batch.group_size
