@@ -59,12 +59,12 @@ def test_hostile_answers(tmp_path):
     canaries.mkdir()
     cases = hostile_responses(canaries)
     assert len(cases) > 150
-    with Grader() as grader, Watch(grader) as watch:
+    with Grader(timeout=1.5) as grader, Watch(grader) as watch:
         grades = grader.grade_many([text for _, text, _ in cases], [gold for *_, gold in cases])
         pids = grader.pool.pids()
     named = list(zip((name for name, *_ in cases), grades, strict=True))
     assert not [name for name, grade in named if grade.outcome == "correct"]
-    assert not [name for name, grade in named if grade.seconds > 3.5]
+    assert not [name for name, grade in named if grade.seconds > 2]
     assert sum(grade.outcome == "timeout" for grade in grades) < 8  # the caps decide first
     assert list(canaries.iterdir()) == []
     assert watch.stall < 2.0

@@ -15,13 +15,13 @@ def graded(groups: Sequence[PathGroup], grader: Grader) -> list[PathGroup]:
     found = []
     for group in groups:
         responses = [Response(p.text, "length" if p.finish == "length" else "stop", p.tokens) for p in group.paths]
-        known = bool(group.problem.answer.strip())
-        problem = group.problem if known else replace(group.problem, answer="0")  # any gold: to have answers extracted
+        judged = bool(group.problem.answer.strip()) and any(path.outcome == "unscorable" for path in group.paths)
+        problem = group.problem if judged else replace(group.problem, answer="0")  # any gold: to have answers extracted
         grades = grader.grade(problem, responses)
         paths = [
             replace(
                 path,
-                outcome=grade.outcome if known and path.outcome == "unscorable" else path.outcome,
+                outcome=grade.outcome if judged and path.outcome == "unscorable" else path.outcome,
                 extracted=grade.extracted,
             )
             for path, grade in zip(group.paths, grades, strict=True)
