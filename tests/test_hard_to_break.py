@@ -195,10 +195,10 @@ def short_run(tmp_path_factory) -> Run:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="children are bound to their parent on Linux")
 @pytest.mark.parametrize(
-    ("kind", "processes"), [pytest.param("eval", 1, marks=pytest.mark.slow), ("eval", 3), ("train", 1)]
+    ("kind", "processes"), [pytest.param("eval", 1, marks=pytest.mark.slow), ("eval", 2), ("train", 1)]
 )
 def test_no_child_outlives_a_command_that_is_killed(short_run, tmp_path, kind, processes):
-    """SIGKILL of the command once so many processes are there: of `eval` a tracker and two workers."""
+    """SIGKILL of the command once so many processes are there: of `eval` its two workers."""
     suite = ["--suite", "organism:numbers", "--suite", "organism:hard", "--samples", "8", "--workers", "2"]
     (tmp_path / "p.jsonl").write_text('{"question": "q", "answer": "x^2 + 1"}\n')
     commands = {

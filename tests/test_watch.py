@@ -13,11 +13,11 @@ import pytest
 from command import oneshot, refused
 from oneshot_rlvr.commands.watch import make_server
 from oneshot_rlvr.runs import Run
-from runs import STEPS, tiny_run
+from runs import tiny_run
 
 
 def test_runs_are_listed_with_how_far_they_are(tmp_path):
-    run = tiny_run(tmp_path / "a" / "first")
+    run = tiny_run(tmp_path / "a" / "first", "run.steps=3")
     tiny_run(tmp_path / "b", "run.steps=2", "run.stop_when=answer/entropy < 100")
     tiny_run(tmp_path / "c", "run.steps=2")
     (tmp_path / "c" / "metrics.jsonl").write_text("{}\n")
@@ -27,7 +27,7 @@ def test_runs_are_listed_with_how_far_they_are(tmp_path):
     assert code == 0
     assert list(rows) == ["first", "b", "c"]
     assert rows["first"]["state"] == "finished"
-    assert (rows["first"]["step"], rows["first"]["recipe"], rows["first"]["model"]) == (STEPS, "grpo", "tiny")
+    assert (rows["first"]["step"], rows["first"]["recipe"], rows["first"]["model"]) == (3, "grpo", "tiny")
     assert rows["b"]["state"] == "stopped"
     assert rows["c"]["state"].startswith("damaged: ")
     with run.locked():
