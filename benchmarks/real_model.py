@@ -22,10 +22,11 @@ import numpy as np
 import oneshot_rlvr as oneshot
 from oneshot_rlvr.config import resolve
 from oneshot_rlvr.evaluation.metrics import beyond_format
-from oneshot_rlvr.evaluation.offline import compare
+from oneshot_rlvr.evaluation.offline import Evaluation, compare
+from oneshot_rlvr.evaluation.scoring import score_rows
 from oneshot_rlvr.policy.model import as_the_model_asks
 from oneshot_rlvr.problems import Problem, find_problems, to_jsonl
-from oneshot_rlvr.runs import ModelScores, Run
+from oneshot_rlvr.runs import ModelScores, Run, Score
 from oneshot_rlvr.training import prepare
 from outcome import write
 
@@ -103,20 +104,32 @@ def evaluated(target: str, name: str, suites: tuple[str, ...], limit: int, out: 
     return found
 
 
-def row(scores: ModelScores) -> dict[str, Any]:
-    """What is kept of a model's scores."""
+def kept(score: Score) -> dict[str, Any]:
+    """What is kept of a suite's score."""
     return {
-        suite: {
-            "greedy": score.greedy,
-            "greedy_interval": score.greedy_interval,
-            score.metric: score.accuracy,
-            "interval": list(score.interval),
-            "boxed": score.boxed,
-            "truncated": score.truncated,
-            "length": score.length,
-        }
-        for suite, score in scores.all().items()
+        "greedy": score.greedy,
+        "greedy_interval": score.greedy_interval,
+        score.metric: score.accuracy,
+        "interval": list(score.interval),
+        "boxed": score.boxed,
+        "truncated": score.truncated,
+        "length": score.length,
     }
+
+
+def over_seeds(folders: list[Path]) -> dict[str, Any]:
+    """Scores of a condition: each problem's responses from all seeds together."""
+    found = [Evaluation.at(folder) for folder in folders]
+    rows = [evaluation.rows(evaluation.default_checkpoint()) for evaluation in found]
+    table: dict[str, Any] = {}
+    for suite in rows[0]:
+        problems = zip(*(by_suite[suite] for by_suite in rows), strict=True)
+        together = [
+            same[0] | {kind: [r for row in same for r in row[kind]] for kind in ("samples", "greedy")}
+            for same in problems
+        ]
+        table[suite] = kept(score_rows(together))
+    return table
 
 
 def study(model: str, seeds: int, out: Path, simple: bool, limit: int) -> dict[str, Any]:
@@ -129,27 +142,27 @@ def study(model: str, seeds: int, out: Path, simple: bool, limit: int) -> dict[s
         (out / "sums.jsonl").write_text(to_jsonl([p for p in sums(limit, 2) if p.question != chosen.question]))
         suites = (str(out / "sums.jsonl"),)
     base = evaluated(model, "base", suites, limit, out)
-    table: dict[str, Any] = {"base": row(base), "seeds": seeds, "paired": {}, "beyond_format": {}, "curves": {}}
+    table: dict[str, Any] = {"base": over_seeds([out / "eval-base"]), "seeds": seeds}
+    table |= {"paired": {}, "beyond_format": {}, "curves": {}, "transcripts": {}}
     for condition in CONDITIONS:
-        table[condition] = {}
         for seed in range(seeds):
             run = trained(model, condition, seed, chosen, out)
             name = f"{condition}-{seed}"
             after = evaluated(str(run.checkpoint_path(STEPS)), name, suites, limit, out)
-            table[condition][str(seed)] = row(after)
             table["paired"][name] = compare(str(out / "eval-base"), str(out / f"eval-{name}"))["suites"]
             table["beyond_format"][name] = {s: beyond_format(base.suites[s], after.suites[s]) for s in base.suites}
             names = ("reward/mean", "outcome/correct", "response/truncated_fraction", "response/length_mean")
             table["curves"][name] = {n: [round(line[n], 4) for line in run.metrics()] for n in names}
-            table.setdefault("transcripts", {})[name] = transcripts(run)
+            table["transcripts"][name] = transcripts(run)
+        table[condition] = over_seeds([out / f"eval-{condition}-{seed}" for seed in range(seeds)])
     return table | {"problem": {"question": chosen.question, "answer": chosen.answer}, "candidates": found}
 
 
 def transcripts(run: Run) -> dict[str, list[dict[str, Any]]]:
     """Rollouts of the first and of the last step."""
-    kept = ("text", "outcome", "extracted", "reward")
+    names = ("text", "outcome", "extracted", "reward")
     ends = {"before": run.rollout_steps()[0], "after": run.rollout_steps()[-1]}
-    return {when: [{k: r[k] for k in kept} for r in run.rollouts(step)[:SHOWN]] for when, step in ends.items()}
+    return {when: [{k: r[k] for k in names} for r in run.rollouts(step)[:SHOWN]] for when, step in ends.items()}
 
 
 def main() -> None:
