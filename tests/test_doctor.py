@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,28 @@ def test_a_run_says_at_step_5_what_is_wrong_and_says_it_once(tmp_path):
     assert code == 0
     assert out.count("Step 5: Likeliest: truncated") == 1
     assert out.count("truncated (error") == 1
+
+
+def test_a_resumed_run_is_seen_from_its_first_step(tmp_path):
+    run = tiny_run(tmp_path / "run")
+    watch = Watch(run)
+    for line in run.metrics()[6:]:
+        watch(int(line["step"]), {name: value for name, value in line.items() if name != "step"})
+    assert watch.metrics == run.metrics()
+
+
+def test_rewards_that_are_not_meant_for_right_answers_are_not_called_hacked():
+    unpaid = row(reward=0.0)
+    wrong_paid = made([0.25] * 12, lambda share: [*(r | {"reward": 1.0} for r in several(share)), unpaid])
+    assert first(wrong_paid) == "format-hacking"
+    config = wrong_paid.config
+    asked = config.algorithm.model_copy(update={"reward": "majority"})
+    assert first(replace(wrong_paid, config=config.model_copy(update={"algorithm": asked}))) is None
+
+
+def test_groups_that_a_collector_leaves_out_are_not_called_unscorable():
+    left_out = [row(f"{i}: {WRONG}", "wrong", group=9, reward=None, extracted=str(i)) for i in range(32)]
+    assert first(made(RISING, lambda share: [*several(share), *left_out])) is None
 
 
 def test_control_characters_of_a_model_do_not_reach_the_terminal(tmp_path):

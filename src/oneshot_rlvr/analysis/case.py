@@ -33,8 +33,9 @@ class Case:
         Raises:
             OneshotError: the folder is damaged.
         """
-        kept = set(run.rollout_steps())
-        return cls(run.config, run.problems, run.metrics(), lambda step: run.rollouts(step) if step in kept else [])
+        return cls(
+            run.config, run.problems, run.metrics(), lambda step: run.rollouts(step) if run.has_rollouts(step) else []
+        )
 
     @property
     def start(self) -> Sequence[Row]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from oneshot_rlvr.analysis.case import WINDOW, Case, Row
 from oneshot_rlvr.analysis.rule import RULES, Finding
@@ -20,7 +20,10 @@ def diagnose(run: Run) -> list[Finding]:
 
 
 def examine(case: Case, live: bool = False) -> list[Finding]:
-    """The signs of all rules, in their order; `live`, of those alone that need no whole run."""
+    """The signs of all rules, in their order; `live`, of those alone that need no whole run. Supervised runs have none:
+    nothing was sampled that could be compared."""
+    if not case.sampled:
+        return []
     rules = [rule for rule in RULES if rule.live or not live]
     found = ((rule, rule.look(case)) for rule in rules)
     return [Finding.of(rule, sign) for rule, sign in found if sign is not None]
@@ -28,7 +31,7 @@ def examine(case: Case, live: bool = False) -> list[Finding]:
 
 @dataclass
 class Watch:
-    """The cheap rules while a run goes on: from the fifth step, each finding is said once."""
+    """The cheap rules while a run goes on: every fifth step, each finding once; a resumed run is seen whole."""
 
     run: Run
     metrics: list[Row] = field(default_factory=list)
@@ -37,9 +40,10 @@ class Watch:
     def __call__(self, step: int, metrics: dict[str, float]) -> list[Finding]:
         """What is newly wrong after a step."""
         if not self.metrics:
-            self.case = Case(self.run.config, self.run.problems, self.metrics, self.run.rollouts)
+            self.metrics += [line for line in self.run.metrics() if line["step"] < step]
+            self.case = replace(Case.of(self.run), metrics=self.metrics)
         self.metrics.append({"step": step, **metrics})
-        if len(self.metrics) % WINDOW:
+        if step % WINDOW:
             return []
         new = [finding for finding in examine(self.case, live=True) if finding.finding not in self.said]
         self.said |= {finding.finding for finding in new}

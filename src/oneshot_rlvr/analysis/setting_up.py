@@ -41,12 +41,18 @@ def _allowed(line: Row) -> float:
 def unscorable(case: Case) -> Sign | None:
     """Responses that nothing could be said of leave their groups."""
     rows = case.rows(case.start)
-    late = share(rows, lambda row: row["outcome"] == "timeout")
-    none = share(rows, lambda row: row["reward"] is None)
+    late = share(rows, lambda row: row["outcome"] in ("timeout", "unscorable"))
+    mixed = [row for group in case.groups(case.start) if _mixed(group) for row in group]  # `refill` leaves others out
+    none = share(mixed, lambda row: row["reward"] is None)
     if max(none, late) < FEW:
         return None
-    evidence = {"without reward": none, "grading timed out": late, "gold": case.problems[0].answer[:80]}
-    return Sign(case.began, evidence, [row for row in rows if row["reward"] is None or row["outcome"] == "timeout"])
+    evidence = {"without reward": none, "not graded": late, "gold": case.problems[0].answer[:80]}
+    return Sign(case.began, evidence, [row for row in rows if row["reward"] is None])
+
+
+def _mixed(rows: list[Row]) -> bool:
+    """Whether right and wrong ones are among them."""
+    return len({row["outcome"] == "correct" for row in rows}) > 1
 
 
 @rule(
@@ -75,7 +81,7 @@ def constant_reward(case: Case) -> Sign | None:
 def prompt_reward(case: Case) -> Sign | None:
     """Rewards differ between groups, never inside one, though right and wrong answers stand in one group."""
     groups = case.groups(case.first)
-    mixed = [rows for rows in groups if len({row["outcome"] == "correct" for row in rows}) > 1]
+    mixed = [rows for rows in groups if _mixed(rows)]
     inside = [rows for rows in mixed if len({row["reward"] for row in rows}) > 1]
     between = {row["reward"] for rows in groups for row in rows}
     if len(mixed) < 3 or inside or len(between) < 2:

@@ -16,6 +16,14 @@ USUAL_ENTROPY, USUAL_KL = 0.05, 0.5  # weights beyond these are ten times what a
 NOWHERE, FAR = 1e-5, 1e-3  # KL a token from the base: of a policy that has not moved, and of one that surely has
 FALL = 3.0  # points of validation
 UNMOVED = 2.0  # standard errors of a slope
+OTHERS = (
+    "majority",
+    "same_answer",
+    "random",
+    "wrong_label",
+    "verdict",
+    "selector",
+)  # rewards not meant for right answers
 AWAY = 2.0  # KL a token from the base: of another language
 GARBAGE = 1.0  # nats of entropy a token gained: no policy that answers has that much more
 
@@ -99,7 +107,8 @@ def format_hacking(case: Case) -> Sign | None:
     wrong = [row["reward"] for row in rows if row["outcome"] != "correct"]
     best = max((row["reward"] for row in case.rows(case.ends) if row["reward"] is not None), default=0.0)
     correct = average(case.last, "outcome/correct")
-    if len(case.metrics) < 2 * WINDOW or correct > 0.8 or best <= 0 or not wrong:
+    other = any(name in case.config.algorithm.reward for name in OTHERS)
+    if len(case.metrics) < 2 * WINDOW or correct > 0.8 or best <= 0 or not wrong or other:
         return None
     if statistics.fmean(wrong) < 0.5 * best or len(wrong) < 8:
         return None
@@ -149,7 +158,13 @@ def learning_rate_low(case: Case) -> Sign | None:
     """Groups differ, so there is something to learn, and after many steps the policy is where it was: by its KL from
     the base where that is measured, else by what has a trend."""
     flat = average(case.metrics, "group/zero_variance_fraction")
-    if len(case.metrics) < LONG or not case.sampled or flat > 0.5 or average(case.last, "outcome/correct") > 0.9:
+    waits = case.config.optimizer.warmup_steps + case.config.critic.warmup_steps
+    if (
+        len(case.metrics) < LONG + waits
+        or not case.sampled
+        or flat > 0.5
+        or average(case.last, "outcome/correct") > 0.9
+    ):
         return None
     kl = average(case.last, "policy/kl") if case.config.algorithm.kl_coefficient else None
     names = ("outcome/correct", "policy/entropy", "response/length_mean", "response/boxed_fraction")

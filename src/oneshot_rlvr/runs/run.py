@@ -187,6 +187,10 @@ class Run:
         """The steps whose rollouts are here, counted from 1."""
         return sorted(step_of(path.name.split(".")[0]) for path in self.path.glob("rollouts/step_*.jsonl.zst"))
 
+    def has_rollouts(self, step: int) -> bool:
+        """Whether a step's rollouts are here."""
+        return self._rollouts_path(step).exists()
+
     def rollouts(self, step: int) -> list[Row]:
         """What a step sampled, graded, and its advantages.
 
