@@ -26,7 +26,17 @@ def test_a_weight_and_its_low_bits_are_the_master_to_the_bit(numbers: list[float
     high, low = torch.empty(len(numbers), dtype=torch.bfloat16), torch.empty(len(numbers), dtype=torch.int16)
     split(values, high, low)
     assert torch.equal(joined(high, low), values)
-    assert torch.equal(high, values.bfloat16())
+    torch.testing.assert_close(high, values.bfloat16(), rtol=2**-7, atol=0)
+
+
+def test_every_pattern_of_low_bits_comes_back():
+    for begin in (0x3F80, 0x3F81, 0xBF80, 0xBF81):
+        bits = torch.arange(1 << 16, dtype=torch.int64) + (begin << 16)
+        values = (bits - ((bits >> 31) << 32)).int().view(torch.float32)
+        high, low = torch.empty(1 << 16, dtype=torch.bfloat16), torch.empty(1 << 16, dtype=torch.int16)
+        split(values, high, low)
+        assert torch.equal(joined(high, low), values)
+        assert bool(((high.float() - values).abs() <= (values.bfloat16().float() - values).abs()).all())
 
 
 def test_random_rounding_is_right_in_the_mean_and_leaves_what_needs_none():

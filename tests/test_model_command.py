@@ -89,12 +89,12 @@ def test_a_gguf_is_a_model_by_itself_and_is_read_once(file: Path, tmp_path: Path
     settings = [f"--set={pair}" for pair in ("model.template=plain", "sampling.max_new_tokens=16", "model.device=cpu")]
     settings += ["--set=batch.groups_per_step=2", "--set=run.validate_every=0"]
     sum_of = ("--question", "What is 3 + 4?", "--answer", "7", "--steps", 2, "--out", tmp_path / "run", "--quiet")
-    code, out, _ = oneshot("train", "--model", file, *sum_of, *settings)
+    code, _, err = oneshot("train", "--model", file, *sum_of, *settings)
     assert code == 0
-    assert out.count("Dequantising tiny.gguf") == 1
-    code, out, _ = oneshot("model", "show", file, *settings)
+    assert err.count("Dequantising tiny.gguf") == 1
+    code, out, err = oneshot("model", "show", file, *settings)
     assert code == 0
-    assert "Dequantising" not in out
+    assert "Dequantising" not in err
     assert "from tiny.gguf, sha256" in out
     code, out, _ = oneshot("eval", tmp_path / "run", "--suite", "organism:numbers", "--limit", 2, "--quiet")
     assert code == 0

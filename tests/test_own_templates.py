@@ -53,6 +53,7 @@ def test_a_template_of_ones_own_has_a_system_prompt_and_shots(tokenizer, tmp_pat
         ("like: boxed\nsystem: S\n", "system is for chats"),
         ("like: chat\nshots: [{question: Q}]\n", "shots.0.response: field required"),
         ("- a list\n", "a YAML mapping"),
+        ("name: ../../evil\nlike: chat\n", "name: string should match"),
         ("a: [\n", "cannot read this template"),
     ],
 )

@@ -62,6 +62,11 @@ def test_auto_is_bfloat16_where_the_processor_multiplies_it_and_a_run_records_wh
     assert resolve("grpo", "organism")[0].model.dtype == "float32"
 
 
+def test_a_run_with_autocast_takes_a_step(tmp_path):
+    run = tiny_run(tmp_path / "run", "model.autocast=bfloat16", "run.steps=1")
+    assert run.metrics()[0]["policy/grad_norm"] > 0
+
+
 def test_masters_step_as_float32_weights_do():
     torch.manual_seed(0)
     short = torch.nn.Linear(8, 8).bfloat16()

@@ -12,6 +12,7 @@ from oneshot_rlvr.problems import get_template
 
 GAP, SHARE = 0.01, 0.1  # of log-probabilities a token, and of the entropy; float32 has 1e-6, bfloat16 a few thousandths
 MOST, SOME, FEW = 0.9, 0.5, 0.2
+RELATIVE = ("grpo", "dr_grpo", "rloo", "max_rl")  # advantages that compare inside a group
 
 
 @rule(
@@ -65,10 +66,8 @@ def constant_reward(case: Case) -> Sign | None:
     earned = {row["reward"] for row in rows if row["reward"] is not None}
     mixed = {row["outcome"] == "correct" for row in rows}
     boxed = {boxes(row["text"]) for row in rows[:2000]}
-    if len(earned) != 1 or len(mixed | boxed) < 2:
-        return None
-    if len(mixed) < 2 and earned == {0.0}:
-        return None  # nothing was right: that is another rule's
+    if len(earned) != 1 or mixed == {True} or (len(mixed) < 2 and (len(boxed) < 2 or earned == {0.0})):
+        return None  # nothing differs, or all is right, or nothing is: another rule's
     evidence = {"reward": earned.pop(), "correct": share(rows, lambda row: row["outcome"] == "correct")}
     return Sign(case.began, evidence, _one_of_each(rows))
 
@@ -120,7 +119,7 @@ def stop(case: Case) -> Sign | None:
 def truncated(case: Case) -> Sign | None:
     """Most responses reach the limit without an answer, and this does not pass."""
     first, last = (average(lines, "outcome/truncated") for lines in (case.start, case.last))
-    if first < FEW or last < max(SOME * first, FEW):
+    if first < (FEW if _passed(case) else MOST) or last < max(SOME * first, FEW):
         return None
     rows = [row for row in case.rows(case.start) if row.get("finish") == "length"]
     evidence = {"truncated at first": first, "truncated at last": last, "tokens": case.config.sampling.max_new_tokens}
@@ -136,14 +135,14 @@ def template(case: Case) -> Sign | None:
     """No answer where the template asks for one: its `</think>` never comes, or what follows is no text."""
     rows = case.rows(case.start)
     silent = [row for row in rows if row["outcome"] in ("no_answer", "truncated")]
-    if len(silent) < SOME * len(rows) or _mended(case):
+    if len(silent) < (SOME if _passed(case) else MOST) * len(rows) or _mended(case):
         return None
     asked = get_template(case.config.model.template)
     closed = share(rows, lambda row: "</think>" in row["text"])
     boxed = share(rows, lambda row: boxes(row["text"]))
     if not (asked.think and closed < FEW) and boxed >= FEW:
         return None
-    evidence = {"template": asked.name, "without an answer": len(silent) / len(rows), "boxed": boxed}
+    evidence = {"template": asked.title, "without an answer": len(silent) / len(rows), "boxed": boxed}
     return Sign(case.began, evidence | ({"closed the thought": closed} if asked.think else {}), silent)
 
 
@@ -155,11 +154,16 @@ def no_box(case: Case) -> Sign | None:
     """Responses have a box, and the grader finds no answer."""
     rows = case.rows(case.start)
     missed = [row for row in rows if row["outcome"] == "no_answer"]
-    if len(missed) < SOME * len(rows) or _mended(case):
+    if len(missed) < (SOME if _passed(case) else MOST) * len(rows) or _mended(case):
         return None
     evidence = {"without an answer": len(missed) / len(rows), "boxed": share(rows, lambda row: boxes(row["text"]))}
-    evidence |= {"mode": case.config.grading.mode, "template": case.config.model.template}
+    evidence |= {"mode": case.config.grading.mode, "template": get_template(case.config.model.template).title}
     return Sign(case.began, evidence, missed)
+
+
+def _passed(case: Case) -> bool:
+    """Whether there was time for training to mend a lack of form; before that, only what nearly all lack is told."""
+    return len(case.metrics) >= 4 * WINDOW
 
 
 def _mended(case: Case) -> bool:
@@ -182,7 +186,8 @@ def identical(case: Case) -> Sign | None:
     """A group has hardly two different responses."""
     distinct = _distinct(case)
     size, temperature = case.config.batch.group_size, case.config.sampling.temperature
-    if not (size < 2 or (temperature < FEW and distinct < 0.35)) or not case.sampled:
+    alone = size < 2 and case.config.algorithm.advantage.partition("(")[0] in RELATIVE
+    if not (alone or (temperature < FEW and distinct < 0.35)) or not case.sampled:
         return None
     evidence = {"different texts in a group": distinct, "temperature": temperature, "group_size": size}
     return Sign(case.began, evidence | {"answer/entropy": average(case.first, "answer/entropy")}, case.rows(case.first))

@@ -10,35 +10,46 @@ from scipy.stats import linregress
 from oneshot_rlvr.analysis.case import WINDOW, Case, average, share
 from oneshot_rlvr.analysis.rule import Sign, rule
 from oneshot_rlvr.grading.features import boxes
+from oneshot_rlvr.grading.rewards import REWARDS
 
 LONG = 4 * WINDOW  # steps before it is said that nothing moves
 USUAL_ENTROPY, USUAL_KL = 0.05, 0.5  # weights beyond these are ten times what anybody trains with
 NOWHERE, FAR = 1e-5, 1e-3  # KL a token from the base: of a policy that has not moved, and of one that surely has
 FALL = 3.0  # points of validation
 UNMOVED = 2.0  # standard errors of a slope
-OTHERS = (
+OTHERS = {
     "majority",
     "same_answer",
     "random",
     "wrong_label",
     "verdict",
     "selector",
-)  # rewards not meant for right answers
+    "score",
+    "steps_credit",
+}  # by design
+ROLLOUTS = 160  # that are looked at together at least
 AWAY = 2.0  # KL a token from the base: of another language
 GARBAGE = 1.0  # nats of entropy a token gained: no policy that answers has that much more
 
 
+def _width(case: Case) -> int:
+    """Steps that are looked at together: five at least, with enough rollouts and every problem in them."""
+    groups = case.config.batch.groups_per_step
+    rollouts = groups * case.config.batch.group_size
+    return max(WINDOW, -(-ROLLOUTS // rollouts), -(-len(case.problems) // groups))
+
+
 def _windows(case: Case, name: str) -> list[float]:
-    """Means of a metric over each five steps in turn, the last ones whole."""
-    lines = list(case.metrics)
-    ends = range(len(lines), 0, -WINDOW)
-    return [average(lines[max(0, end - WINDOW) : end], name) for end in ends][::-1]
+    """Means of a metric over each few steps in turn, the last ones whole; what is left over at first is left out."""
+    lines, width = list(case.metrics), _width(case)
+    ends = range(len(lines), max(0, width - 1), -width)
+    return [average(lines[end - width : end], name) for end in ends][::-1] or [average(lines, name)]
 
 
 def _broke(case: Case) -> dict[str, float] | None:
     """Figures of a run whose answers were right and are not any more."""
     right = _windows(case, "outcome/correct")
-    best, now = max(*right, average(case.start, "outcome/correct")), right[-1]
+    best, now = max(*right, average(case.start, "outcome/correct") if len(case.problems) == 1 else 0.0), right[-1]
     if best < 0.1 or now > best / 3:
         return None
     return {"outcome/correct at best": best, "outcome/correct at last": now}
@@ -82,7 +93,8 @@ def entropy_collapse(case: Case) -> Sign | None:
     coefficient = case.config.algorithm.entropy_coefficient
     first, last = (average(lines, "policy/entropy") for lines in (case.first[:2], case.last))
     right, flat = average(case.last, "outcome/correct"), average(case.last, "group/zero_variance_fraction")
-    pushed = coefficient <= -USUAL_ENTROPY and last < first / 2
+    meant = case.config.algorithm.surrogate == "none" or "entropy" in (case.config.run.stop_when or "")
+    pushed = coefficient <= -USUAL_ENTROPY and last < first / 2 and not meant
     stuck = last < first / 5 and right < 0.3 and flat > 0.8 and _answers(case)
     if len(case.metrics) < 2 * WINDOW or not case.sampled or not (pushed or stuck):
         return None
@@ -104,18 +116,22 @@ def format_hacking(case: Case) -> Sign | None:
     """Wrong answers earn what right ones do."""
     rows = [row for row in case.rows(case.last) if row["reward"] is not None]
     right = [row["reward"] for row in rows if row["outcome"] == "correct"]
-    wrong = [row["reward"] for row in rows if row["outcome"] != "correct"]
+    wrong = [row["reward"] for row in rows if row["outcome"] == "wrong"]
     best = max((row["reward"] for row in case.rows(case.ends) if row["reward"] is not None), default=0.0)
     correct = average(case.last, "outcome/correct")
-    other = any(name in case.config.algorithm.reward for name in OTHERS)
+    other = {unit.name for _, unit in REWARDS.sum(case.config.algorithm.reward or " ")} <= OTHERS
     if len(case.metrics) < 2 * WINDOW or correct > 0.8 or best <= 0 or not wrong or other:
         return None
-    if statistics.fmean(wrong) < 0.5 * best or len(wrong) < 8:
+    if (
+        statistics.fmean(wrong) < 0.5 * best
+        or len(wrong) < 8
+        or (right and statistics.fmean(wrong) < 0.75 * max(right))
+    ):
         return None
     evidence = {"reward of wrong answers": statistics.fmean(wrong), "reward of right ones": _mean(right)}
     boxed = share(rows, lambda row: boxes(row["text"]))
     evidence |= {"outcome/correct": correct, "boxed": boxed, "algorithm.reward": case.config.algorithm.reward[:120]}
-    return Sign(case.ended, evidence, [row for row in rows if row["outcome"] != "correct"])
+    return Sign(case.ended, evidence, [row for row in rows if row["outcome"] == "wrong"])
 
 
 def _mean(values: Sequence[float]) -> float | None:
@@ -145,7 +161,7 @@ def learning_rate_high(case: Case) -> Sign | None:
 def _turned(case: Case) -> int:
     """The first step after the best five."""
     right = _windows(case, "outcome/correct")
-    behind = (len(right) - 1 - right.index(max(right))) * WINDOW
+    behind = (len(right) - 1 - right.index(max(right))) * _width(case)
     return max(1, case.ended - behind)
 
 
@@ -160,7 +176,8 @@ def learning_rate_low(case: Case) -> Sign | None:
     flat = average(case.metrics, "group/zero_variance_fraction")
     waits = case.config.optimizer.warmup_steps + case.config.critic.warmup_steps
     if (
-        len(case.metrics) < LONG + waits
+        case.config.algorithm.surrogate == "none"
+        or len(case.metrics) < LONG + waits
         or not case.sampled
         or flat > 0.5
         or average(case.last, "outcome/correct") > 0.9

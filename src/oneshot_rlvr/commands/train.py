@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from oneshot_rlvr.commands.terminal import Quiet, Settings
+from oneshot_rlvr.commands.terminal import Quiet, Settings, plain, show
 from oneshot_rlvr.errors import OneshotError
 
 if TYPE_CHECKING:
@@ -105,8 +106,13 @@ def _followed(run: Run, task: Task) -> Callable[[int, int, dict[str, float]], No
 
     def on_step(step: int, total: int, metrics: dict[str, float]) -> None:
         task.update(step, training_note(metrics), total)
-        for finding in watch(step, metrics):
-            print(f"Step {step}: {said(finding)}")
+        try:
+            found = watch(step, metrics)
+        except OneshotError as error:  # a damaged file of an earlier step ends no training
+            found = []
+            print(f"Step {step}: not diagnosed: {error}")
+        for finding in found:
+            show(plain(f"Step {step}: {said(finding)}".encode(sys.stdout.encoding or "utf-8", "replace").decode()))
 
     return on_step
 

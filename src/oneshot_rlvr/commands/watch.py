@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import threading
 from http import HTTPStatus
@@ -64,7 +65,7 @@ class Page:
                 if path.exists()
             )
             if now != self.seen or not self.text:
-                out = self.run.path / "report.html"
+                out = self.run.path / ".watch.html"
                 if self.run.metrics_path.exists() and self.run.metrics():
                     self.text = write_report([self.run.path], out, f"Run {self.run.name}", texts=False).read_bytes()
                 else:
@@ -90,14 +91,15 @@ def make_server(run: Run, port: int, every: float) -> ThreadingHTTPServer:
         def _answer(self) -> None:
             try:
                 status, text = HTTPStatus.OK, page.get()
-            except OneshotError as error:
+            except (OneshotError, OSError) as error:
                 status, text = HTTPStatus.INTERNAL_SERVER_ERROR, f"<!doctype html><p>{html.escape(str(error))}".encode()
             self.send_response(status)
             self.send_header("Content-Type", "text/html; charset=utf-8")
             self.send_header("Content-Length", str(len(text)))
             self.send_header("Refresh", f"{every:g}")
             self.end_headers()
-            self.wfile.write(text)
+            with contextlib.suppress(ConnectionError):  # a browser that has left
+                self.wfile.write(text)
 
         def log_message(self, format: str, *args: object) -> None:
             """Say nothing of each request."""

@@ -33,7 +33,7 @@ class OwnTemplate(BaseModel):
     """What a template file may say. One of `like`, `text` (with `{question}`) and `jinja` (a chat template)."""
 
     model_config = ConfigDict(extra="forbid")
-    name: str = Field(max_length=100)
+    name: str = Field(max_length=100, pattern=r"^[\w][\w. -]*$")
     like: str | None = None
     text: str | None = Field(default=None, max_length=LONGEST)
     jinja: str | None = Field(default=None, max_length=LONGEST)

@@ -99,6 +99,7 @@ def joined(high: Tensor, low: Tensor) -> Tensor:
 
 
 def split(values: Tensor, high: Tensor, low: Tensor) -> None:
-    """Write float32 numbers as the nearest bfloat16 ones and what is left, which may be below 0."""
-    high.copy_(values)
-    low.copy_(values.view(torch.int32) - (high.view(torch.int16).int() << 16))
+    """Write float32 numbers as the nearest bfloat16 ones, ties away from 0, and what is left, -32,768 to 32,767."""
+    bits = values.view(torch.int32)
+    high.view(torch.int16).copy_((bits + LOW // 2) >> 16)
+    low.copy_(bits - (high.view(torch.int16).int() << 16))

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import struct
+import sys
 from collections import Counter
 from functools import lru_cache
 from pathlib import Path
@@ -27,7 +29,19 @@ RECORD = "gguf.json"  # in the folder: where it comes from
 ALIKE = 0.98  # cosine of two copies of one matrix, quantised differently; two matrices have nearly 0
 FEWEST_BITS = 4.0
 # The model's code and the file are anybody's: whatever Transformers trips over means that this file cannot be read.
-FAILURES = (OSError, ValueError, KeyError, IndexError, TypeError, RuntimeError, NotImplementedError, AttributeError)
+FAILURES = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 
 
 def import_gguf(file: Path, out: Path) -> dict[str, Any]:
@@ -86,7 +100,7 @@ def quantisations(file: Path) -> dict[str, str]:
         raise OneshotError("GGUF files need gguf", where=file, fix="pip install 'oneshot-rlvr[gguf]'") from error
     try:
         return {tensor.name: tensor.tensor_type.name for tensor in GGUFReader(file, "r").tensors}
-    except (OSError, ValueError, KeyError, IndexError, TypeError, OverflowError, MemoryError) as error:
+    except FAILURES as error:
         raise OneshotError(f"it is no GGUF file ({first_line(error)})", where=file, fix="Give a .gguf file.") from error
 
 
@@ -151,6 +165,6 @@ def _imported(file: Path, size: int, changed: int) -> str:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "oneshot-rlvr" / "gguf"
     folder = cache / f"{file.stem}-{checksum_of(file)[:16]}"
     if not folder.exists():
-        print(f"Dequantising {file.name} into {folder}, once...", flush=True)
+        print(f"Dequantising {file.name} into {folder}, once...", file=sys.stderr, flush=True)
         import_gguf(file, folder)
     return str(folder)

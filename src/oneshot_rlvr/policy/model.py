@@ -196,6 +196,8 @@ def dtype_of(section: ModelSection) -> tuple[str, str]:
     """The dtype that a configured one means, and why."""
     if section.dtype != "auto":
         return section.dtype, "as configured"
+    if section.lora_rank:
+        return "float32", "checkpoints hold weights with adapters merged in, which bfloat16 would round away"
     return fastest(checked_device(section.device).partition(":")[0], is_small(section))
 
 

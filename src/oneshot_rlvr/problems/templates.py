@@ -23,6 +23,18 @@ R1_SYSTEM = (
     "first thinks about the reasoning process in the mind and then provides the User with the answer. The reasoning "
     "process is enclosed within <think> </think> tags, and the final answer follows it within \\boxed{}."
 )
+# A chat template is anybody's program: whatever it trips over is said.
+_FAILURES = (
+    TemplateError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    NameError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 _MARKUP = ("<|im_start|>", "<|im_end|>")  # complete by itself, whether or not the tokenizer knows it
 _PROBE = "what the assistant says"
 
@@ -74,7 +86,7 @@ class Template:
         own = {} if self.jinja is None else {"chat_template": self.jinja}
         try:
             return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=ask, **own)
-        except (TemplateError, TypeError, ValueError) as error:
+        except _FAILURES as error:
             raise OneshotError(
                 f"the chat template fails: {first_line(error)}", where=f"template {self.title}", fix="Mend it."
             ) from error
