@@ -9,8 +9,8 @@ from scipy.stats import linregress
 
 from oneshot_rlvr.analysis.case import WINDOW, Case, average, share
 from oneshot_rlvr.analysis.rule import Sign, rule
+from oneshot_rlvr.config.spec import parse
 from oneshot_rlvr.grading.features import boxes
-from oneshot_rlvr.grading.rewards import REWARDS
 
 LONG = 4 * WINDOW  # steps before it is said that nothing moves
 USUAL_ENTROPY, USUAL_KL = 0.05, 0.5  # weights beyond these are ten times what anybody trains with
@@ -119,7 +119,7 @@ def format_hacking(case: Case) -> Sign | None:
     wrong = [row["reward"] for row in rows if row["outcome"] == "wrong"]
     best = max((row["reward"] for row in case.rows(case.ends) if row["reward"] is not None), default=0.0)
     correct = average(case.last, "outcome/correct")
-    other = {unit.name for _, unit in REWARDS.sum(case.config.algorithm.reward or " ")} <= OTHERS
+    other = {term.name for term in parse(case.config.algorithm.reward, "algorithm.reward")} <= OTHERS
     if len(case.metrics) < 2 * WINDOW or correct > 0.8 or best <= 0 or not wrong or other:
         return None
     if (
