@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+
 
 class OneshotError(Exception):
     """A user's mistake: what was wrong, where, and the fix, on one line.
@@ -26,6 +28,23 @@ class NotFinite(OneshotError):  # noqa: N818 - a state, named as one
 
 class Interrupted(Exception):  # noqa: N818 - it is not an error
     """Work was stopped by Ctrl-C or SIGTERM after what it had was saved; it can go on."""
+
+
+# What other people's code may trip over, a model's, a template's or a file's reader's: never caught around our own.
+FOREIGN = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    MemoryError,
+    NameError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
 
 
 def first_line(error: BaseException, most: int = 300) -> str:

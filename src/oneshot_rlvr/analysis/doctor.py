@@ -19,19 +19,17 @@ def diagnose(run: Run) -> list[Finding]:
     return examine(case) if case.metrics else []
 
 
-def examine(case: Case, live: bool = False) -> list[Finding]:
-    """The signs of all rules, in their order; `live`, of those alone that need no whole run. Supervised runs have none:
-    nothing was sampled that could be compared."""
+def examine(case: Case) -> list[Finding]:
+    """The signs of all rules, in their order. Supervised runs have none: nothing was sampled that could be compared."""
     if not case.sampled:
         return []
-    rules = [rule for rule in RULES if rule.live or not live]
-    found = ((rule, rule.look(case)) for rule in rules)
+    found = ((rule, rule.look(case)) for rule in RULES)
     return [Finding.of(rule, sign) for rule, sign in found if sign is not None]
 
 
 @dataclass
 class Watch:
-    """The cheap rules while a run goes on: every fifth step, each finding once; a resumed run is seen whole."""
+    """The rules while a run goes on: every fifth step, each finding once; a resumed run is seen whole."""
 
     run: Run
     metrics: list[Row] = field(default_factory=list)
@@ -45,6 +43,6 @@ class Watch:
         self.metrics.append({"step": step, **metrics})
         if step % WINDOW:
             return []
-        new = [finding for finding in examine(self.case, live=True) if finding.finding not in self.said]
+        new = [finding for finding in examine(self.case) if finding.finding not in self.said]
         self.said |= {finding.finding for finding in new}
         return new

@@ -24,12 +24,11 @@ class Sign:
 
 @dataclass(frozen=True)
 class Rule:
-    """`look` gives a sign or None. A `live` one is also asked while the run goes on."""
+    """`look` gives a sign or None."""
 
     name: str
     severity: Severity
     fix: str
-    live: bool
     look: Callable[[Case], Sign | None]
 
 
@@ -66,12 +65,12 @@ RULES: list[Rule] = []  # in the order of what explains what: the first sign is 
 
 
 def rule(
-    name: str, fix: str, severity: Severity = "error", live: bool = True
+    name: str, fix: str, severity: Severity = "error"
 ) -> Callable[[Callable[[Case], Sign | None]], Callable[[Case], Sign | None]]:
     """Add a rule after those that are there."""
 
     def add(look: Callable[[Case], Sign | None]) -> Callable[[Case], Sign | None]:
-        RULES.append(Rule(name, severity, fix, live, look))
+        RULES.append(Rule(name, severity, fix, look))
         return look
 
     return add

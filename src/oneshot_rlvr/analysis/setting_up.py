@@ -37,7 +37,8 @@ def _allowed(line: Row) -> float:
 
 @rule(
     "unscorable",
-    "Give the problem a gold that can be graded (`oneshot problems check`), or mend the reward: it returns None.",
+    "Give the problem a gold that can be graded (`oneshot train` notes those in doubt), or mend the reward: it returns "
+    "None.",
 )
 def unscorable(case: Case) -> Sign | None:
     """Responses that nothing could be said of leave their groups."""
@@ -187,7 +188,7 @@ def identical(case: Case) -> Sign | None:
     distinct = _distinct(case)
     size, temperature = case.config.batch.group_size, case.config.sampling.temperature
     alone = size < 2 and case.config.algorithm.advantage.partition("(")[0] in RELATIVE
-    if not (alone or (temperature < FEW and distinct < 0.35)) or not case.sampled:
+    if not (alone or (temperature < FEW and distinct < 0.35)):
         return None
     evidence = {"different texts in a group": distinct, "temperature": temperature, "group_size": size}
     return Sign(case.began, evidence | {"answer/entropy": average(case.first, "answer/entropy")}, case.rows(case.first))
@@ -227,7 +228,7 @@ def solved(case: Case) -> Sign | None:
     """Nearly all responses are right before anything is learnt."""
     right = average(case.start, "outcome/correct")
     flat = average(case.first, "group/zero_variance_fraction")
-    if right < 0.95 or flat < SOME or not case.sampled:
+    if right < 0.95 or flat < SOME:
         return None
     return Sign(case.began, {"outcome/correct": right, "group/zero_variance_fraction": flat}, case.rows(case.first))
 
@@ -241,6 +242,6 @@ def too_hard(case: Case) -> Sign | None:
     """Nothing is rewarded, at first and at last."""
     flat = average(case.metrics, "group/zero_variance_fraction")
     right = average(case.metrics, "outcome/correct")
-    if flat < 0.99 or right > 0.002 or not case.sampled or len(case.metrics) < WINDOW:
+    if flat < 0.99 or right > 0.002 or len(case.metrics) < WINDOW:
         return None
     return Sign(case.began, {"group/zero_variance_fraction": flat, "outcome/correct": right}, case.rows(case.last))

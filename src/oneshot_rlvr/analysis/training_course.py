@@ -17,16 +17,8 @@ USUAL_ENTROPY, USUAL_KL = 0.05, 0.5  # weights beyond these are ten times what a
 NOWHERE, FAR = 1e-5, 1e-3  # KL a token from the base: of a policy that has not moved, and of one that surely has
 FALL = 3.0  # points of validation
 UNMOVED = 2.0  # standard errors of a slope
-OTHERS = {
-    "majority",
-    "same_answer",
-    "random",
-    "wrong_label",
-    "verdict",
-    "selector",
-    "score",
-    "steps_credit",
-}  # by design
+# Rewards that are meant to pay wrong answers too.
+OTHERS = {"majority", "random", "same_answer", "score", "selector", "steps_credit", "verdict", "wrong_label"}
 ROLLOUTS = 160  # that are looked at together at least
 AWAY = 2.0  # KL a token from the base: of another language
 GARBAGE = 1.0  # nats of entropy a token gained: no policy that answers has that much more
@@ -96,7 +88,7 @@ def entropy_collapse(case: Case) -> Sign | None:
     meant = case.config.algorithm.surrogate == "none" or "entropy" in (case.config.run.stop_when or "")
     pushed = coefficient <= -USUAL_ENTROPY and last < first / 2 and not meant
     stuck = last < first / 5 and right < 0.3 and flat > 0.8 and _answers(case)
-    if len(case.metrics) < 2 * WINDOW or not case.sampled or not (pushed or stuck):
+    if len(case.metrics) < 2 * WINDOW or not (pushed or stuck):
         return None
     evidence = {"policy/entropy at first": first, "policy/entropy at last": last, "outcome/correct": right}
     evidence |= {"group/zero_variance_fraction": flat, "entropy_coefficient": coefficient}
@@ -178,7 +170,6 @@ def learning_rate_low(case: Case) -> Sign | None:
     if (
         case.config.algorithm.surrogate == "none"
         or len(case.metrics) < LONG + waits
-        or not case.sampled
         or flat > 0.5
         or average(case.last, "outcome/correct") > 0.9
     ):
@@ -214,7 +205,7 @@ def memorised(case: Case) -> Sign | None:
     scores = [value for line in case.metrics for name, value in line.items() if name.startswith("validation/")]
     first, last = (average(lines, "outcome/correct") for lines in (case.first, case.last))
     lengths = [average(lines, "response/length_mean") for lines in (case.start, case.last)]
-    learnt = last > min(first + 0.1, 0.9) and len(case.metrics) >= 2 * WINDOW and case.sampled
+    learnt = last > min(first + 0.1, 0.9) and len(case.metrics) >= 2 * WINDOW
     fell = len(scores) > 1 and scores[-1] < min(0.8 * max(scores), max(scores) - FALL)
     brief = not scores and last > 0.7 and lengths[1] < 0.6 * lengths[0]
     if not learnt or not (fell or brief):

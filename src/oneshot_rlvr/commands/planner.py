@@ -130,13 +130,18 @@ def device_of(name: str) -> Device:
     return DEVICES[name]
 
 
+def name_here(name: str) -> str | None:
+    """What `device_of` calls the device that a configured name means on this machine, if its rates are known."""
+    if checked_device(name) == "cpu":
+        return "cpu"
+    words = torch.cuda.get_device_name().lower().replace(" ", "")
+    return next((key for key in DEVICES if key in words), None)
+
+
 def device_here(name: str) -> Device | None:
     """The device that a configured name means on this machine, if its rates are known."""
-    if checked_device(name) == "cpu":
-        return device_of("cpu")
-    words = torch.cuda.get_device_name().lower().replace(" ", "")
-    known = [key for key in DEVICES if key in words]
-    return DEVICES[known[0]] if known else None
+    known = name_here(name)
+    return None if known is None else device_of(known)
 
 
 def memory(config: Config, shape: Shape, device: str) -> dict[str, float]:

@@ -6,13 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from oneshot_rlvr.commands.planner import device_here, make_plan
+from oneshot_rlvr.commands.planner import make_plan, name_here
 from oneshot_rlvr.config import Config, resolve
 from oneshot_rlvr.config.known import model_folder
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.policy import Policy, load_policy
 from oneshot_rlvr.policy.gguf import RECORD
-from oneshot_rlvr.policy.model import as_the_model_asks, checked_device, stop_sources
+from oneshot_rlvr.policy.model import as_the_model_asks, stop_sources
 from oneshot_rlvr.problems import Problem, encode_prompt, get_template
 from oneshot_rlvr.rollout import make_sampler
 from oneshot_rlvr.sealing import read_record
@@ -88,14 +88,8 @@ def _stops(policy: Policy, config: Config) -> list[dict[str, Any]]:
 
 def _plan(config: Config) -> dict[str, Any] | None:
     """Memory and seconds of a step here; None where this device's rates are not known."""
-    if checked_device(config.model.device) == "cpu":
-        return make_plan(config, "cpu")
-    device = device_here(config.model.device)
-    if device is None:
-        return None
-    from oneshot_rlvr.commands.planner import DEVICES
-
-    return make_plan(config, next(name for name, known in DEVICES.items() if known == device))
+    device = name_here(config.model.device)
+    return None if device is None else make_plan(config, device)
 
 
 def _answers(policy: Policy, config: Config, problem: Problem) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import html
+import tempfile
 import threading
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -53,6 +54,7 @@ class Page:
         self.run, self.text = run, b""
         self.seen: tuple[int, ...] = ()
         self.lock = threading.Lock()
+        self.scratch = tempfile.TemporaryDirectory()
 
     def get(self) -> bytes:
         """The page as it should be now."""
@@ -65,7 +67,7 @@ class Page:
                 if path.exists()
             )
             if now != self.seen or not self.text:
-                out = self.run.path / ".watch.html"
+                out = Path(self.scratch.name) / "report.html"
                 if self.run.metrics_path.exists() and self.run.metrics():
                     self.text = write_report([self.run.path], out, f"Run {self.run.name}", texts=False).read_bytes()
                 else:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import struct
 import sys
 from collections import Counter
 from functools import lru_cache
@@ -21,27 +20,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from oneshot_rlvr.config.known import read_files
-from oneshot_rlvr.errors import OneshotError, first_line
+from oneshot_rlvr.errors import FOREIGN, OneshotError, first_line
 from oneshot_rlvr.files import write_folder_atomically
 from oneshot_rlvr.sealing import write_record
 
 RECORD = "gguf.json"  # in the folder: where it comes from
 ALIKE = 0.98  # cosine of two copies of one matrix, quantised differently; two matrices have nearly 0
 FEWEST_BITS = 4.0
-# The model's code and the file are anybody's: whatever Transformers trips over means that this file cannot be read.
-FAILURES = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    ImportError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
 
 
 def import_gguf(file: Path, out: Path) -> dict[str, Any]:
@@ -64,7 +49,7 @@ def import_gguf(file: Path, out: Path) -> dict[str, Any]:
         tokenizer: Any = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
         loaded: Any = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
         fresh, tied = _filled(loaded, kinds)
-    except FAILURES as error:
+    except FOREIGN as error:
         raise OneshotError(
             f"Transformers cannot read it ({first_line(error)})", where=file, fix="Give a model that it knows."
         ) from error
@@ -100,7 +85,7 @@ def quantisations(file: Path) -> dict[str, str]:
         raise OneshotError("GGUF files need gguf", where=file, fix="pip install 'oneshot-rlvr[gguf]'") from error
     try:
         return {tensor.name: tensor.tensor_type.name for tensor in GGUFReader(file, "r").tensors}
-    except FAILURES as error:
+    except FOREIGN as error:
         raise OneshotError(f"it is no GGUF file ({first_line(error)})", where=file, fix="Give a .gguf file.") from error
 
 

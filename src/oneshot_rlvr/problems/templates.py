@@ -13,7 +13,7 @@ from typing import Any, Literal
 from jinja2 import TemplateError
 
 from oneshot_rlvr.config.template_file import inline, is_template_file, read_inline
-from oneshot_rlvr.errors import OneshotError, first_line, nearest
+from oneshot_rlvr.errors import FOREIGN, OneshotError, first_line, nearest
 
 BOXED_INSTRUCTION = "Let's think step by step and output the final answer within \\boxed{}."
 HASH_INSTRUCTION = 'Let\'s think step by step and output the final answer after "####".'
@@ -22,18 +22,6 @@ R1_SYSTEM = (
     "A conversation between User and Assistant. The User asks a question, and the Assistant solves it. The Assistant "
     "first thinks about the reasoning process in the mind and then provides the User with the answer. The reasoning "
     "process is enclosed within <think> </think> tags, and the final answer follows it within \\boxed{}."
-)
-# A chat template is anybody's program: whatever it trips over is said.
-_FAILURES = (
-    TemplateError,
-    ArithmeticError,
-    AttributeError,
-    LookupError,
-    MemoryError,
-    NameError,
-    RecursionError,
-    TypeError,
-    ValueError,
 )
 _MARKUP = ("<|im_start|>", "<|im_end|>")  # complete by itself, whether or not the tokenizer knows it
 _PROBE = "what the assistant says"
@@ -86,7 +74,7 @@ class Template:
         own = {} if self.jinja is None else {"chat_template": self.jinja}
         try:
             return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=ask, **own)
-        except _FAILURES as error:
+        except (TemplateError, *FOREIGN) as error:  # anybody's program
             raise OneshotError(
                 f"the chat template fails: {first_line(error)}", where=f"template {self.title}", fix="Mend it."
             ) from error
