@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test install install-dev benchmark oracles docs clean
+.PHONY: demo test test-cluster install install-dev benchmark oracles docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/oneshot demo
@@ -58,9 +58,22 @@ benchmark: $(VENV)/.installed-bench
 oracles: .venv-oracles/.installed
 	.venv-oracles/bin/python benchmarks/oracles.py --json results/oracles.json
 
+# verl's own environment, with this package and without its pins, as an export's install.sh makes it.
+.venv-verl/.installed: pyproject.toml $(VENV)/.installed-dev
+	$(BIN)/oneshot cluster export grpo --gpus 0 --steps 1 --out .venv-verl/export
+	bash .venv-verl/export/install.sh .venv-verl/python
+	touch $@
+
+# About half an hour on two cores: runs of GRPO and PPO on verl, killed and gone on with; evaluation on a Ray cluster.
+test-cluster: .venv-verl/.installed
+	$(PIP) --editable '.[ray]'
+	.venv-verl/python/bin/python benchmarks/verl_compose.py --json results/verl_compose.json
+	VERL_PYTHON=$(CURDIR)/.venv-verl/python/bin/python $(BIN)/python -m pytest -m slow tests/test_on_verl.py \
+	    tests/test_evaluation.py -k "verl or ray"
+
 docs: $(VENV)/.installed
 	$(PIP) --editable '.[docs]'
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet docs build/docs
 
 clean:
-	rm -rf $(VENV) .venv-oracles build dist
+	rm -rf $(VENV) .venv-oracles .venv-verl build dist

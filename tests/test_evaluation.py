@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 import children
-from command import oneshot
+from command import oneshot, refused
 from oneshot_rlvr.commands.session import chosen_problems, start
 from oneshot_rlvr.config import ModelSection, resolve
 from oneshot_rlvr.errors import OneshotError
@@ -373,3 +373,26 @@ def test_push_uploads_the_folder_and_says_what_the_hub_refuses(tmp_path, monkeyp
     with pytest.raises(OneshotError, match="no such network") as refused:
         card.push(tmp_path, "bad", private=False)
     assert "and more" not in str(refused.value)
+
+
+@pytest.mark.slow  # half a minute to begin a cluster: `make test-cluster` runs it
+def test_a_ray_cluster_finds_what_one_process_does(tmp_path):
+    """The same transcripts to the byte and the same scores, from a cluster that is begun for it here."""
+    pytest.importorskip("ray")
+    asked = ("--suite", "organism:hard", "--suite", "organism:long", "--limit", 6, "--samples", 2, "--quiet")
+    for name, how in (("one", ("--workers", 1)), ("ray", ("--ray", "local"))):
+        code, _, err = oneshot("eval", "tiny", *asked, *how, "--out", tmp_path / name)
+        assert code == 0, err
+    one, other = tmp_path / "one", tmp_path / "ray"
+    transcripts = sorted(path.name for path in (one / "transcripts").iterdir())
+    assert len(transcripts) == 2
+    assert sorted(path.name for path in (other / "transcripts").iterdir()) == transcripts
+    for name in transcripts:
+        assert (one / "transcripts" / name).read_bytes() == (other / "transcripts" / name).read_bytes()
+    assert (one / "scores.json").read_bytes() == (other / "scores.json").read_bytes()
+
+
+def test_a_ray_cluster_that_is_not_there(tmp_path):
+    asked = ("eval", "tiny", "--suite", "organism:hard", "--limit", 1, "--samples", 1, "--out", tmp_path / "e")
+    assert any(said in refused(*asked, "--ray", "127.0.0.1:1") for said in ("no Ray cluster there", "not installed"))
+    assert "both given" in refused(*asked, "--ray", "local", "--workers", 2)

@@ -104,7 +104,7 @@ def evaluate(
     temperature: float | None = None,
     every: int = 1,
     out: str | Path | None = None,
-    workers: int | None = None,
+    workers: int | str | None = None,
 ) -> Scores:
     """Scores of a run's base and checkpoints, or of a model; resumable. As `oneshot eval`.
 
@@ -117,7 +117,7 @@ def evaluate(
         temperature: of the samples, instead of the protocol's.
         every: of a run, every k-th checkpoint and the last.
         out: where scores and transcripts go; by default into the run, or under `runs/`.
-        workers: sampling processes; by default one a core for small models.
+        workers: sampling processes, by default one a core for small models; or a Ray cluster's address, or `local`.
 
     Raises:
         OneshotError: no such model, run, protocol or suite.

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from oneshot_rlvr.commands.ablate import ablate
+from oneshot_rlvr.commands.cluster import cluster_app
 from oneshot_rlvr.commands.demo import demo
 from oneshot_rlvr.commands.doctor import doctor
 from oneshot_rlvr.commands.evaluate import eval_app
@@ -52,6 +53,7 @@ app.add_typer(select_app, name="select")
 app.add_typer(paths_app, name="paths")
 app.add_typer(selector_app, name="selector")
 app.add_typer(model_app, name="model")
+app.add_typer(cluster_app, name="cluster")
 app.add_typer(problems_app, name="problems", rich_help_panel="What there is")
 for function in (recipes, models, rewards, methods, config):
     app.command(rich_help_panel="What there is")(ended_well(function))

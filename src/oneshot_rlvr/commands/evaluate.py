@@ -59,6 +59,9 @@ def model(
     fallback: Fallback = None,
     words: Words = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Sampling processes; by default a core each.")] = None,
+    ray: Annotated[
+        str | None, typer.Option(help="Spread over a Ray cluster: its address, auto, or local (this machine's cores).")
+    ] = None,
     log: Annotated[list[str] | None, typer.Option(help="tensorboard, wandb or trackio; repeatable.")] = None,
     settings: ForModels = None,
     quiet: Quiet = False,
@@ -73,7 +76,9 @@ def model(
     check_loggers(log or ())
     changes = {"mode": mode, "template": template, "max_new_tokens": max_new_tokens, "fallback": fallback}
     asked = get_protocol(protocol).changed_by(changes, {"samples": samples, "temperature": temperature}, limit)
-    options = Options(suite or (), out, every, limit, settings or (), workers, **_words(words))
+    if ray is not None and workers is not None:
+        raise OneshotError("--workers and --ray were both given", fix="Give one of them.")
+    options = Options(suite or (), out, every, limit, settings or (), ray or workers, **_words(words))
     print(f"Protocol {asked.name}: {asked.says}{'. Changed: ' if asked.changed else ''}{', '.join(asked.changed)}")
     with Reporter(quiet).task("Evaluating", 1) as task:
         result = evaluate_target(target, asked, options, _Progress(task))

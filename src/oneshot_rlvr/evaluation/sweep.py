@@ -10,15 +10,17 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from oneshot_rlvr.config import ModelSection
 from oneshot_rlvr.evaluation.checkpoints import Checkpoint
 from oneshot_rlvr.evaluation.evaluate import Evaluator, Row
+from oneshot_rlvr.evaluation.spread import RayPool, finished
 from oneshot_rlvr.policy import load_policy
 from oneshot_rlvr.policy.model import checked_device, is_small
 from oneshot_rlvr.processes import BOUND
 from oneshot_rlvr.rollout.randomness import fold
-from oneshot_rlvr.runs import ModelScores, Scores
+from oneshot_rlvr.runs import EvaluationFolder, ModelScores, Scores
 
 OnUnit = Callable[[str, str], None]  # checkpoint, suite
 OnTokens = Callable[[str, str, int], None]
@@ -32,22 +34,22 @@ def evaluate_checkpoints(
     checkpoints: Sequence[Checkpoint],
     evaluator: Evaluator,
     on_unit: OnUnit = nothing,
-    workers: int | None = 1,
+    workers: int | str | None = 1,
     on_tokens: OnTokens = nothing,
 ) -> Scores:
     """Scores of every checkpoint by suite; the folder's `scores.json` grows checkpoint by checkpoint.
 
     Scores under the same protocol and suites stay, and what has not changed is not graded again; others make way.
     Nothing that has a transcript is sampled again. `workers` None chooses a process a core for small models on a CPU,
-    and one otherwise. `on_unit` hears of each unit that is there, `on_tokens` of the tokens drawn meanwhile, by this
-    process alone.
+    and one otherwise; a text is a Ray cluster's address (`RayPool`). `on_unit` hears of each unit that is there,
+    `on_tokens` of the tokens drawn meanwhile, by this process alone.
     """
     with evaluator.folder.locked():
         return _evaluate(checkpoints, evaluator, (on_unit, on_tokens), workers)
 
 
 def _evaluate(
-    checkpoints: Sequence[Checkpoint], evaluator: Evaluator, heard: tuple[OnUnit, OnTokens], workers: int | None
+    checkpoints: Sequence[Checkpoint], evaluator: Evaluator, heard: tuple[OnUnit, OnTokens], workers: int | str | None
 ) -> Scores:
     known, index = evaluator.folder.begin(evaluator.record)
     scores: dict[str, ModelScores] = known.labelled()
@@ -84,14 +86,20 @@ def _sampled(
     evaluator: Evaluator,
     hashes: Mapping[str, str],
     heard: tuple[OnUnit, OnTokens],
-    workers: int | None,
+    workers: int | str | None,
 ) -> Iterator[Checkpoint]:
     """The checkpoints, each once all of its transcripts are there."""
     missing = [c for c in checkpoints if _missing(c, evaluator, hashes[c.name])]
-    fitting = fitting_processes([checkpoint.section for checkpoint in checkpoints]) if workers is None else workers
-    by_work: dict[tuple[str, str | None], list[Checkpoint]] = {}  # equal weights are sampled once
+    by_work: Work = {}  # equal weights are sampled once
     for checkpoint in missing:
         by_work.setdefault((hashes[checkpoint.name], checkpoint.template), []).append(checkpoint)
+    if isinstance(workers, str):
+        whole = replace(evaluator, folder=EvaluationFolder(evaluator.folder.path.resolve()))
+        parts = [replace(whole, suites={name: problems}) for name, problems in evaluator.suites.items()]
+        gpu = any(checkpoint.section.device != "cpu" for checkpoint in checkpoints)
+        yield from _spread(RayPool(workers, gpu), parts, by_work, (checkpoints, evaluator, hashes, heard[0]))
+        return
+    fitting = fitting_processes([checkpoint.section for checkpoint in checkpoints]) if workers is None else workers
     count = min(fitting, len(by_work))
     if count < 2:
         for checkpoint in checkpoints:
@@ -99,26 +107,56 @@ def _sampled(
             _sample(evaluator, checkpoint, hashes[checkpoint.name], *of_checkpoint)
             yield checkpoint
         return
+    # Not a fork server: after the program's death it would import to the end before it noticed.
+    pool = ProcessPoolExecutor(count, BOUND)
+    yield from _spread(pool, [replace(evaluator)], by_work, (checkpoints, evaluator, hashes, heard[0]))
+
+
+Work = dict[tuple[str, str | None], list[Checkpoint]]  # weights and template: the checkpoints that have both
+
+
+def _spread(
+    pool: ProcessPoolExecutor | RayPool,
+    parts: Sequence[Evaluator],
+    by_work: Work,
+    asked: tuple[Sequence[Checkpoint], Evaluator, Mapping[str, str], OnUnit],
+) -> Iterator[Checkpoint]:
+    """The checkpoints, each once all parts of its work are done in a pool; first those that lack nothing."""
+    checkpoints, evaluator, hashes, on_unit = asked
+    missing = [checkpoint for same in by_work.values() for checkpoint in same]
     for checkpoint in checkpoints:
         if checkpoint not in missing:
-            _report(checkpoint, evaluator, hashes[checkpoint.name], heard[0])
+            _report(checkpoint, evaluator, hashes[checkpoint.name], on_unit)
             yield checkpoint
     others = set(multiprocessing.active_children())
-    # Not a fork server: after the program's death it would import to the end before it noticed.
-    with ProcessPoolExecutor(count, BOUND) as pool:
+    left = dict.fromkeys(by_work, len(parts))
+    with pool:
         with without_interrupts():  # a worker that is still importing would print a traceback
-            jobs = {pool.submit(_sample, replace(evaluator), same[0], work[0]): same for work, same in by_work.items()}
+            jobs = {
+                pool.submit(_sample, part, elsewhere(same[0]), work[0]): work
+                for work, same in by_work.items()
+                for part in parts
+            }
         try:
             for job in as_completed(jobs):
-                job.result()
-                for checkpoint in jobs[job]:
-                    _report(checkpoint, evaluator, hashes[checkpoint.name], heard[0])
+                finished(job)
+                left[jobs[job]] -= 1
+                for checkpoint in by_work[jobs[job]] if not left[jobs[job]] else ():
+                    _report(checkpoint, evaluator, hashes[checkpoint.name], on_unit)
                     yield checkpoint
         except BaseException:  # do not wait for units that will be sampled again
             pool.shutdown(wait=False, cancel_futures=True)
             for process in set(multiprocessing.active_children()) - others:
                 process.terminate()
             raise
+
+
+def elsewhere(checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint, its folder named so that a process in another folder finds it."""
+    path = Path(checkpoint.section.path)
+    if not path.is_dir():
+        return checkpoint
+    return replace(checkpoint, section=checkpoint.section.model_copy(update={"path": str(path.resolve())}))
 
 
 def _sample(evaluator: Evaluator, checkpoint: Checkpoint, weights: str, *heard: Callable[..., None]) -> None:

@@ -44,7 +44,7 @@ class Options:
     every: int = 1
     limit: int | None = None
     settings: Sequence[str] = ()
-    workers: int | None = None
+    workers: int | str | None = None
     words: Sequence[str] = REFLECTION_WORDS
 
 

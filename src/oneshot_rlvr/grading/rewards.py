@@ -1,8 +1,9 @@
 """Reward functions: `reward(problem, responses) -> list[float | None]` for one group of responses to one problem.
 
 A group rather than one response, so that rewards which compare responses (majority, length) need no other signature;
-options are keywords with defaults. `None` means unscorable: the response leaves the group's baseline and gets no
-gradient. `get_reward` reads them from a configuration, alone or as a weighted sum.
+options are keywords with defaults. Those that do compare have the trait `group`. `None` means unscorable: the response
+leaves the group's baseline and gets no gradient. `get_reward` reads them from a configuration, alone or as a weighted
+sum.
 """
 
 from __future__ import annotations
@@ -149,7 +150,7 @@ def _text_of(number: Number) -> str:
     return f"{float(number.value):.{number.places}f}"
 
 
-@REWARDS.register("majority")
+@REWARDS.register("majority", group=True)
 def majority(problem: Problem, responses: Sequence[Response]) -> Rewards:
     """1 for the group's most frequent answer, the first of equals; no gold is used (TTRL, arXiv 2504.16084).
 
@@ -161,7 +162,7 @@ def majority(problem: Problem, responses: Sequence[Response]) -> Rewards:
     return [float(member is not None and member == winner) for member in members]
 
 
-@REWARDS.register("same_answer")
+@REWARDS.register("same_answer", group=True)
 def same_answer(problem: Problem, responses: Sequence[Response]) -> Rewards:
     """The share of the group that gives the same answer, 0 without one; no gold is used (EMPO, arXiv 2504.05812)."""
     members = answer_classes([r.extracted for r in responses])
@@ -240,7 +241,7 @@ def verdict(
     return rewards
 
 
-@REWARDS.register("length_kimi")
+@REWARDS.register("length_kimi", group=True)
 def length_kimi(problem: Problem, responses: Sequence[Response]) -> Rewards:
     """lambda = 0.5 - (len - min) / (max - min) over the group; wrong: min(0, lambda) (Kimi k1.5, arXiv 2501.12599)."""
     lengths = [r.tokens for r in responses]

@@ -57,7 +57,7 @@ def _judge(folder: str, changed: int) -> Judge:
     return Judge.of_folder(folder)
 
 
-@REWARDS.register("selector")
+@REWARDS.register("selector", loads=True)
 def selector(problem: Problem, responses: Sequence[Response], *, folder: str = "", yes: bool = False) -> Rewards:
     """The probability of being right that a trained path selector gives; no gold is used. `folder` is the selector's
     (`oneshot selector train`); `yes`: 1 where it is above one half, else 0."""
