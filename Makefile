@@ -64,12 +64,15 @@ oracles: .venv-oracles/.installed
 	bash .venv-verl/export/install.sh .venv-verl/python
 	touch $@
 
-# About half an hour on two cores: runs of GRPO and PPO on verl, killed and gone on with; evaluation on a Ray cluster.
+# Half an hour on two cores: GRPO and PPO on verl, killed and gone on with; evaluation on a Ray cluster.
+VERL := $(CURDIR)/.venv-verl
 test-cluster: .venv-verl/.installed
 	$(PIP) --editable '.[ray]'
-	.venv-verl/python/bin/python benchmarks/verl_compose.py --json results/verl_compose.json
-	VERL_PYTHON=$(CURDIR)/.venv-verl/python/bin/python $(BIN)/python -m pytest -m slow tests/test_on_verl.py \
+	rm -rf $(VERL)/work && mkdir $(VERL)/work
+	$(VERL)/python/bin/python benchmarks/verl_compose.py --json results/verl_compose.json
+	VERL_PYTHON=$(VERL)/python/bin/python VERL_WORK=$(VERL)/work $(BIN)/python -m pytest -m slow tests/test_on_verl.py \
 	    tests/test_evaluation.py -k "verl or ray"
+	$(BIN)/python benchmarks/on_verl.py --python $(VERL)/python/bin/python --work $(VERL)/work --json results/on_verl.json
 
 docs: $(VENV)/.installed
 	$(PIP) --editable '.[docs]'

@@ -15,6 +15,7 @@ from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.files import write_atomically, write_folder_atomically
 from oneshot_rlvr.grading import Grade
 from oneshot_rlvr.grading.features import mean
+from oneshot_rlvr.policy.optimizer import learning_rate_factor
 from oneshot_rlvr.problems import Problem
 from oneshot_rlvr.rollout import Rollout
 from oneshot_rlvr.runs import Run
@@ -31,7 +32,6 @@ NAMES = {
     "actor/pg_clipfrac": "policy/clip_fraction",
     "actor/clip_fraction": "policy/clip_fraction",
     "actor/grad_norm": "policy/grad_norm",
-    "actor/lr": "optimizer/learning_rate",
     "timing_s/gen": "time/sample_s",
     "actor/perf/max_memory_allocated_gb": "memory/peak_gib",
 }
@@ -68,6 +68,9 @@ def collect(folder: Folder, run: Run) -> int:
         metrics = []
         for step, data in lines.items():
             found = _rollouts(run, algorithm, problems, step, graded[step]) | policy_metrics(data, graded[step])
+            # verl logs the rate of the step after; the schedule is ours
+            rate = learning_rate_factor(config.optimizer, step - 1, config.run.steps)
+            found["optimizer/learning_rate"] = config.optimizer.learning_rate * rate
             if step in validated:
                 found |= _validation(validated[step], config.run.validation_samples)
             metrics.append({"step": step, **found})
