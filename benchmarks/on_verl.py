@@ -47,11 +47,10 @@ def run_on_verl(recipe: str, work: Path, python: str, steps: int = STEPS) -> Fol
         raise OneshotError(troubles[0], where=path)
     if not folder.launches():
         number = launches.launch(folder, python)
-        while launches.running_launch(folder) == number and KILL_AT not in dict(launches.logged(folder)):
+        while launches.running_launch(folder) == number and KILL_AT not in folder.logged():
             time.sleep(1)
         os.killpg(json.loads((path / "logs" / "launch.json").read_text())["pid"], signal.SIGKILL)
-        time.sleep(10)
-    while max(dict(launches.logged(folder)), default=0) < steps:
+    while max(folder.logged(), default=0) < steps:
         number = launches.launch(folder, python)
         if code := launches.follow(folder, number, lambda step, data: print(recipe, step, flush=True)):
             raise OneshotError(f"verl ended with {code}", where=folder.console_path(number))
@@ -81,13 +80,13 @@ def study(recipe: str, work: Path, python: str, steps: int = STEPS) -> dict[str,
     pairs = list(zip(theirs, ours, strict=True))
     equal, total = regraded(folder)
     rewards = [line["reward/mean"] for line in theirs]
-    logged = [data["critic/rewards/mean"] for _, data in launches.logged(folder)]
+    logged = [data["critic/rewards/mean"] for _, data in folder.logged().values()]
     return {
         "steps": len(theirs),
         "launches": len(folder.launches()),
         "reward_first_5": sum(rewards[:5]) / 5,
         "reward_last_5": sum(rewards[-5:]) / 5,
-        "seconds_a_step": sum(d["timing_s/step"] for _, d in launches.logged(folder)) / len(theirs),
+        "seconds_a_step": sum(data["timing_s/step"] for _, data in folder.logged().values()) / len(theirs),
         "rewards_equal_our_regrade_of_verls_dumps": [equal, total],
         "logged_reward_off_by_at_most": max(abs(a - b) for a, b in zip(rewards, logged, strict=True)),
         "steps_with_the_local_loops_rewards_and_lengths": sum(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import platform
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +19,7 @@ from command import oneshot, refused
 from oneshot_rlvr.algorithms import ADVANTAGES
 from oneshot_rlvr.cluster import Export, Shape, collect, export, overrides
 from oneshot_rlvr.cluster import launch as launches
+from oneshot_rlvr.cluster.collect import merged
 from oneshot_rlvr.cluster.export import hydra_lines
 from oneshot_rlvr.cluster.folder import ENVIRONMENT, LAUNCH, Folder
 from oneshot_rlvr.cluster.inside.attempts import Attempt
@@ -24,6 +27,7 @@ from oneshot_rlvr.cluster.inside.plugin import advantages_of
 from oneshot_rlvr.cluster.preflight import STORAGE_UNITS, troubles
 from oneshot_rlvr.cluster.scripts import VERL
 from oneshot_rlvr.cluster.settings import CARRIED, LOCAL, MAPPED, REFUSED
+from oneshot_rlvr.cluster.shape import INSIDE
 from oneshot_rlvr.commands.session import chosen_problems
 from oneshot_rlvr.config import names, resolve, valid_keys
 from oneshot_rlvr.errors import OneshotError
@@ -98,6 +102,9 @@ def test_grpo_becomes_what_verl_calls_so():
         (["algorithm.kl_coefficient=0"], "actor_rollout_ref.actor.use_kl_loss", False),
         (["batch.minibatches=4"], "actor_rollout_ref.actor.ppo_mini_batch_size", 4),
         (["run.validation=null"], "trainer.test_freq", -1),
+        (["critic.warmup_steps=3"], "trainer.critic_warmup", 4),
+        (["optimizer.betas=[0.8, 0.9]"], "critic.optim.betas", [0.8, 0.9]),
+        (["model.dtype=float32"], "actor_rollout_ref.model.use_remove_padding", False),
         (["model.dtype=bfloat16"], "actor_rollout_ref.rollout.dtype", "bfloat16"),
     ],
 )
@@ -112,6 +119,8 @@ def test_a_setting_is_mapped(sets, key, value):
         (["algorithm.reward=majority"], "algorithm.reward=majority"),
         (["algorithm.reward=accuracy + 0.1*length_kimi"], "algorithm.reward=length_kimi"),
         (["algorithm.advantage=distillation"], "algorithm.advantage=distillation"),
+        (["algorithm.advantage=reinforce_pp(kl=0.1, kl_target=0.05)"], "algorithm.advantage=reinforce_pp"),
+        (["algorithm.reward=test_cluster:shouting"], "algorithm.reward=test_cluster:shouting"),
         (["algorithm.advantage=gae(whiten=False)"], "algorithm.advantage=gae"),
         (["algorithm.aggregation=microbatch_mean"], "algorithm.aggregation=microbatch_mean"),
         (["algorithm.penalties=0.1*kl"], "algorithm.penalties=0.1*kl"),
@@ -138,11 +147,20 @@ def test_a_recipe_is_mapped_or_refused_in_one_line(recipe):
     assert any(key.startswith("critic.") for key in found) == ("gae" in config.algorithm.advantage)
 
 
+def shouting(problem, responses):
+    return [float("!" in response.text) for response in responses]
+
+
+def test_a_reward_that_says_it_compares_nothing_is_taken(monkeypatch):
+    import test_cluster
+
+    monkeypatch.setattr(test_cluster.shouting, "group", False, raising=False)
+    overrides(settled("grpo", "organism", "algorithm.reward=test_cluster:shouting")[0], EIGHT)
+
+
 def test_values_are_written_in_hydras_grammar():
-    lines = hydra_lines(
-        {"a.b": True, "c": None, "d": [1, "x y"], "e": {"eps": 1e-8}, "f": "it's", "g": "${oc.env:X}/y"}
-    )
-    assert lines == ["a.b=true", "c=null", "d=[1,'x y']", "e={eps:1e-08}", r"f='it\'s'", "g=${oc.env:X}/y"]
+    lines = hydra_lines({"a.b": True, "c": None, "d": [1, "x y"], "e": {"eps": 1e-8}, "f": "it's", "g": f"{INSIDE}/y"})
+    assert lines == ["a.b=true", "c=null", "d=[1,'x y']", "e={eps:1e-08}", r"f='it\'s'", f"g={INSIDE}/y"]
 
 
 def test_rows_are_the_local_loops_steps(tmp_path):
@@ -210,8 +228,8 @@ def test_the_reward_is_our_graders(scored):
     assert compute("organism", wrong, gold, said(1, 0, 1, wrong)) == {"score": 0.5, "acc": 0.0, "outcome": "wrong"}
     assert compute("organism", "nothing", gold, said(1, 0, 2, "nothing"))["score"] == 0.0
     assert compute("organism", right, gold)["score"] == 1.5  # without our agent loop
-    ((step, rows),) = folder.graded("train")
-    assert step == 1 and [row["reward"] for row in rows] == [1.5, 0.5, 0.0]
+    rows = folder.graded(7, "train", 1)
+    assert [row["reward"] for row in rows] == [1.5, 0.5, 0.0]
     assert [row["copy"] for row in rows] == [0, 1, 2]
 
 
@@ -242,6 +260,35 @@ def test_a_run_is_collected(scored, tmp_path):
     assert collect(folder, run) == 2  # again changes nothing
     assert run.config == folder.config and run.state == "unfinished"
     assert oneshot("doctor", run.path)[0] in (0, 1)
+
+
+def test_a_step_has_metrics_and_grades_of_one_launch(scored, tmp_path, monkeypatch):
+    """The second launch began the step again and died: the first one's is whole."""
+    folder, compute = scored
+    gold = folder.problems()[0].answer
+    right, wrong = rf"so \boxed{{{gold}}}", r"so \boxed{-12345}"
+    compute("organism", right, gold, said(1, 0, 0, right))
+    monkeypatch.setenv(LAUNCH, "8")
+    compute("organism", wrong, gold, said(1, 0, 0, wrong))
+    (folder.path / "logs").mkdir()
+    for launch in (7, 8):
+        (folder.path / "logs" / f"console_{launch}.log").touch()
+    line = {"step": 1, "data": {"actor/grad_norm": None, "actor/loss": 0.5}}  # null: not finite
+    (folder.path / "logs" / "metrics_7.jsonl").write_text(json.dumps(line) + "\n")
+    collect(folder, run := Run(tmp_path / "run"))
+    (metrics,) = run.metrics()
+    assert metrics["reward/mean"] == 1.5 and metrics["policy/loss"] == 0.5 and "policy/grad_norm" not in metrics
+
+
+def test_adapters_are_merged_under_the_models_own_names():
+    """verl writes W, A and B beside each other: W + alpha / r B A."""
+    own, layer = torch.eye(3), "base_model.model.model.layers.0.q_proj"
+    a, b = torch.tensor([[1.0, 2.0, 3.0], [0.0, 1.0, 0.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    tensors = {f"{layer}.base_layer.weight": own, f"{layer}.base_layer.bias": torch.ones(3)}
+    tensors |= {f"{layer}.lora_A.default.weight": a, f"{layer}.lora_B.default.weight": b}
+    found = merged(tensors | {"base_model.model.model.norm.weight": torch.ones(2)}, alpha=6)
+    assert sorted(found) == ["model.layers.0.q_proj.bias", "model.layers.0.q_proj.weight", "model.norm.weight"]
+    assert torch.equal(found["model.layers.0.q_proj.weight"], own + 3 * (b @ a))
 
 
 def test_a_step_without_grades_is_named(scored, tmp_path):
@@ -283,6 +330,20 @@ def test_a_group_agrees_on_its_next_attempt():
     assert asyncio.run(answers(False, True, False)) == [False, False, False]
 
 
+def test_no_rollout_waits_for_one_that_failed_before_it_answered():
+    async def wrong() -> bool:
+        return False
+
+    async def both() -> list:
+        attempt = Attempt(2)
+        waiting = asyncio.gather(attempt.failed(wrong()), return_exceptions=True)
+        await asyncio.sleep(0.01)
+        attempt.fail(ValueError("vLLM died"))
+        return await asyncio.wait_for(waiting, 5)
+
+    assert [type(error) for error in asyncio.run(both())] == [RuntimeError]
+
+
 def test_no_rollout_waits_for_one_that_failed():
     async def broken() -> bool:
         raise ValueError("the grader died")
@@ -301,7 +362,7 @@ def test_no_rollout_waits_for_one_that_failed():
 
 def healthy(**other) -> dict:
     packages = dict.fromkeys(("ray", "TransferQueue", "vllm", "flash-attn", "math-verify", "oneshot-rlvr"), "1")
-    there = {"packages": packages | {"verl": VERL}, "plugin": True, "cpus": 16, "gpus": 8, "memory_gib": [80.0] * 8}
+    there = {"packages": packages | {"verl": VERL}, "plugin": None, "cpus": 64, "gpus": 8, "memory_gib": [80.0] * 8}
     return there | {"longest": 20, "places": 512} | other
 
 
@@ -314,10 +375,10 @@ def test_preflight_finds_nothing_where_all_is_well(tmp_path):
     [
         ([], 8, {"packages": healthy()["packages"] | {"verl": "0.8.0"}}, "verl is 0.8.0"),
         ([], 8, {"packages": healthy()["packages"] | {"flash-attn": None}}, "flash-attn is not installed"),
-        ([], 8, {"plugin": False}, "does not see our plugin"),
+        ([], 8, {"plugin": "no entry point"}, "does not load our plugin: no entry point"),
         ([], 7, {}, "do not split over 7 processes"),
         ([], 8, {"gpus": 2}, "2 GPUs are here"),
-        ([], 8, {"cpus": STORAGE_UNITS - 1}, "hang on 7 CPUs"),
+        ([], 8, {"cpus": STORAGE_UNITS}, "hangs on 8 CPUs: 8 GPUs and 8 storage units reserve 34"),
         ([], 8, {"model": "no such file"}, "does not load: no such file"),
         ([], 8, {"longest": 200}, "a prompt has 200 tokens"),
         ([], 8, {"places": 70}, "exceed the model's 70"),
@@ -362,13 +423,49 @@ def test_a_running_launch_is_taken_up_and_stopped(tmp_path):
     number = launches.launch(folder, sys.executable)
     assert launches.launch(folder, sys.executable) == number
     assert launches.stop(folder)
-    for _ in range(100):
-        if launches.running_launch(folder) is None:
-            break
-        time.sleep(0.05)
     assert launches.running_launch(folder) is None and not launches.stop(folder)
     with pytest.raises(OneshotError, match="was killed"):
         launches.follow(folder, number, lambda step, data: None)
+
+
+def test_a_launch_runs_as_long_as_anything_of_it(tmp_path):
+    """Its shell alone is killed; what the shell began goes on."""
+    folder = exported(tmp_path / "e")
+    fake_verl(folder, "sleep 60 & echo here > logs/began; wait")
+    number = launches.launch(folder, sys.executable)
+    while not (folder.path / "logs" / "began").exists():
+        time.sleep(0.01)
+    os.kill(json.loads((folder.path / "logs" / "launch.json").read_text())["pid"], signal.SIGKILL)
+    assert launches.running_launch(folder) == number
+    assert launches.stop(folder) and launches.running_launch(folder) is None
+
+
+def test_another_process_with_its_number_is_not_it(tmp_path):
+    folder = exported(tmp_path / "e")
+    (folder.path / "logs").mkdir()
+    about = {"launch": 5, "pid": os.getpid(), "host": platform.node(), "began": "1"}
+    write_json(folder.path / "logs" / "launch.json", about)
+    assert launches.running_launch(folder) is None
+    write_json(folder.path / "logs" / "launch.json", about | {"host": "elsewhere"})
+    with pytest.raises(OneshotError, match="begun on elsewhere"):
+        launches.running_launch(folder)
+
+
+@pytest.mark.parametrize("name", ["lr=1e-4, (two)", "it's", 'a "b" [c] {d}', "é ü"])
+def test_run_sh_takes_any_folder(tmp_path, name):
+    """A stand-in for Python says what it was called with."""
+    folder = exported(tmp_path / name)
+    python = tmp_path / "python"
+    python.write_text('#!/usr/bin/env bash\nprintf "%s\\n" "$@" > "$ONESHOT_CLUSTER/called"\nexit 3\n')
+    python.chmod(0o755)
+    asked = {**os.environ, "PYTHON": str(python), LAUNCH: "4"}
+    done = subprocess.run(["bash", folder.path / "run.sh", "a.b=c"], env=asked)
+    assert done.returncode == 3 and folder.exit_path(4).read_text() == "3\n"
+    called = (folder.path / "called").read_text().splitlines()
+    assert called[:2] == ["-m", "verl.trainer.main_ppo"] and called[-1] == "a.b=c"
+    assert "hydra.run.dir=${oc.env:ONESHOT_CLUSTER}/logs/hydra" in called
+    told = str(folder.path).replace("'", "\\'")
+    assert f"+ray_kwargs.ray_init.runtime_env.env_vars.ONESHOT_CLUSTER='{told}'" in called
 
 
 def test_verls_error_is_told_in_one_line(tmp_path):

@@ -8,9 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
 from oneshot_rlvr.algorithms import Algorithm, Experience
 from oneshot_rlvr.cluster.folder import Folder
-from oneshot_rlvr.cluster.launch import logged
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.files import write_atomically, write_folder_atomically
 from oneshot_rlvr.grading import Grade
@@ -47,15 +50,15 @@ def collect(folder: Folder, run: Run) -> int:
     Raises:
         OneshotError: verl has made no step yet, its grades are missing, or the folder holds another run.
     """
-    lines = dict(logged(folder))
+    lines = folder.logged()
     if not lines:
         raise OneshotError("verl has logged no step", where=folder.path, fix="oneshot cluster run FOLDER first.")
     about, config = folder.about, folder.config
     problems = folder.problems()
     if run.started and (run.config != config or run.problems != problems):
         raise OneshotError("this folder holds another run", where=run.path, fix="Give another --out.")
-    graded, validated = dict(folder.graded("train")), dict(folder.graded("validation"))
-    if lost := [step for step in lines if step not in graded]:
+    graded = {step: folder.graded(launch, "train", step) for step, (launch, _) in lines.items()}
+    if lost := [step for step, rows in graded.items() if not rows]:
         raise OneshotError(
             f"step {lost[0]} has no grades", where=folder.path / "graded", fix="Copy the export whole, this folder too."
         )
@@ -66,20 +69,20 @@ def collect(folder: Folder, run: Run) -> int:
         run.write_config(config, about["sources"])
         algorithm = Algorithm.of(config.algorithm, config.sampling.max_new_tokens)
         metrics = []
-        for step, data in lines.items():
+        for step, (launch, data) in lines.items():
             found = _rollouts(run, algorithm, problems, step, graded[step]) | policy_metrics(data, graded[step])
             # verl logs the rate of the step after; the schedule is ours
             rate = learning_rate_factor(config.optimizer, step - 1, config.run.steps)
             found["optimizer/learning_rate"] = config.optimizer.learning_rate * rate
-            if step in validated:
-                found |= _validation(validated[step], config.run.validation_samples)
+            if validated := folder.graded(launch, "validation", step):
+                found |= _validation(validated, config.run.validation_samples)
             metrics.append({"step": step, **found})
         write_atomically(run.metrics_path, "".join(json.dumps(sealed(line)) + "\n" for line in metrics))
-        raw = "".join(json.dumps({"step": step, "data": data}) + "\n" for step, data in lines.items())
+        raw = "".join(json.dumps({"step": step, "data": data}) + "\n" for step, (_, data) in lines.items())
         write_atomically(run.path / "verl.jsonl", raw)
         for step, path in folder.checkpoints().items():
             if step in lines and not run.checkpoint_path(step).exists():
-                _checkpoint(run, step, path)
+                _checkpoint(run, step, path, config.model.lora_alpha)
     return max(lines)
 
 
@@ -122,13 +125,16 @@ def _rollouts(
 
 def policy_metrics(data: Row, rows: Sequence[Row]) -> dict[str, float]:
     """What verl logged of a step, by our names."""
-    found = {ours: float(data[theirs]) for theirs, ours in NAMES.items() if theirs in data}
+    known = {
+        name: value for name, value in data.items() if value is not None
+    }  # verl writes null for what is not finite
+    found = {ours: float(known[theirs]) for theirs, ours in NAMES.items() if theirs in known}
     if not found.get("memory/peak_gib"):  # verl knows a GPU's alone
         found.pop("memory/peak_gib", None)
     found.setdefault("policy/kl", 0.0)
-    found["time/update_s"] = float(sum(data.get(f"timing_s/{part}", 0.0) for part in _UPDATE))
+    found["time/update_s"] = float(sum(known.get(f"timing_s/{part}", 0.0) for part in _UPDATE))
     found["time/grade_s"] = 0.0  # verl grades while it samples
-    if seconds := data.get("timing_s/step"):
+    if seconds := known.get("timing_s/step"):
         found["tokens/per_second"] = sum(row["tokens"] for row in rows) / seconds
     return found
 
@@ -140,7 +146,7 @@ def _validation(rows: Sequence[Row], samples: int) -> dict[str, float]:
     return {f"validation/avg@{samples}": 100 * mean([mean(right) for right in by_problem.values()])}
 
 
-def _checkpoint(run: Run, step: int, saved: Path) -> None:
+def _checkpoint(run: Run, step: int, saved: Path, alpha: int) -> None:
     weights = saved / "actor" / "huggingface"
     if not any(weights.glob("*.safetensors")):
         raise OneshotError(
@@ -148,10 +154,38 @@ def _checkpoint(run: Run, step: int, saved: Path) -> None:
             where=saved,
             fix=f"python -m verl.model_merger merge --backend fsdp --local_dir {saved}/actor --target_dir {weights}.",
         )
-    write_folder_atomically(run.checkpoint_path(step), lambda to: _copied(weights, to))
+    write_folder_atomically(run.checkpoint_path(step), lambda to: _copied(weights, to, alpha))
 
 
-def _copied(weights: Path, to: Path) -> None:
+def _copied(weights: Path, to: Path, alpha: int) -> None:
+    """A Hugging Face folder, with adapters merged: verl saves them beside the weights that they change."""
+    parts = sorted(weights.glob("*.safetensors"))
+    adapted = any(".lora_" in name for part in parts for name in _names(part))
     for path in weights.iterdir():
-        if path.is_file():
+        if path.is_file() and not (adapted and (path in parts or path.name == _INDEX)):
             shutil.copyfile(path, to / path.name)
+    if adapted:
+        tensors = {name: tensor for part in parts for name, tensor in load_file(part).items()}
+        save_file(merged(tensors, alpha), to / "model.safetensors", metadata={"format": "pt"})
+
+
+_INDEX = "model.safetensors.index.json"
+
+
+def _names(part: Path) -> list[str]:
+    with safe_open(part, "pt") as file:
+        return list(file.keys())
+
+
+def merged(tensors: Mapping[str, torch.Tensor], alpha: int) -> dict[str, torch.Tensor]:
+    """W + alpha / rank B A for every matrix that has adapters, all under the model's own names."""
+    found: dict[str, torch.Tensor] = {}
+    for name, tensor in tensors.items():
+        if ".lora_" in name:
+            continue
+        stem, changed, own = name.removesuffix(".base_layer.weight"), tensor, name.removeprefix("base_model.model.")
+        if f"{stem}.lora_A.default.weight" in tensors:
+            a, b = (tensors[f"{stem}.lora_{part}.default.weight"].float() for part in "AB")
+            changed = (tensor.float() + alpha / len(a) * (b @ a)).to(tensor.dtype)
+        found[own.replace(".base_layer.", ".")] = changed
+    return found

@@ -19,6 +19,7 @@ from oneshot_rlvr.config import Config
 from oneshot_rlvr.config.known import MODEL_FOLDERS
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.files import write_atomically, write_json
+from oneshot_rlvr.grading import Response
 from oneshot_rlvr.problems import Problem, find_problems, hinted, to_jsonl
 from oneshot_rlvr.problems.verl import verl_row
 from oneshot_rlvr.runs.environment import environment
@@ -27,7 +28,9 @@ from oneshot_rlvr.training.prepare import make_grader
 from oneshot_rlvr.training.source import problems_of_step
 
 VALIDATION_TEMPERATURE = 0.6
-_ADDED = re.compile(r"\.mixed_precision\.|\.override_config\.|^ray_kwargs\.ray_init\.(num_gpus|include_dashboard)$")
+_ADDED = re.compile(
+    r"\.mixed_precision\.|\.override_config\.|\.ppo_infer_max_token_len_per_gpu$|^ray_kwargs\.ray_init\.(num_gpus|include_dashboard)$"
+)
 _LOOP = """# How prompts become responses: verl's agent loops by name.
 - name: oneshot
   _target_: oneshot_rlvr.cluster.inside.agent.OneshotLoop
@@ -57,19 +60,23 @@ class Export:
         """The machines, and the model as verl names it."""
         algorithm = Algorithm.of(self.config.algorithm, self.config.sampling.max_new_tokens)
         needs = algorithm.needs | algorithm.advantage_needs
-        return Shape(self.gpus, self.nodes, self._model(), needs, VALIDATION_TEMPERATURE)
+        own = self.config.critic.path
+        critic = "" if own is None else self._named(own, "critic")
+        model = self._named(self.config.model.path, "model")
+        return Shape(self.gpus, self.nodes, model, needs, critic, VALIDATION_TEMPERATURE)
 
     @property
-    def copied(self) -> Path | None:
-        """The folder of a model that travels with the export: one of this package's own."""
-        return MODEL_FOLDERS.get(self.config.model.path)
+    def copied(self) -> dict[str, Path]:
+        """The folders of models that travel with the export, this package's own, by their names there."""
+        asked = {"model": self.config.model.path, "critic": self.config.critic.path}
+        return {name: MODEL_FOLDERS[path] for name, path in asked.items() if path in MODEL_FOLDERS}
 
-    def _model(self) -> str:
-        path = self.config.model.path
+    def _named(self, path: str, kind: str) -> str:
+        """What verl calls a model."""
         if Path(path).is_file():
             raise OneshotError("verl reads model folders", where=path, fix="oneshot model import FILE --out FOLDER.")
-        if self.copied is not None:
-            return f"{Shape.inside}/model"
+        if kind in self.copied:
+            return f"{Shape.inside}/{kind}"
         return str(Path(path).resolve()) if Path(path).is_dir() else path
 
     def overrides(self) -> dict[str, Any]:
@@ -107,8 +114,8 @@ def export(what: Export, out: Path) -> Folder:
     write_atomically(out / "reward.py", _REWARD)
     write_atomically(out / "loop.yaml", _LOOP)
     write_atomically(out / "overrides.txt", "".join(f"{line}\n" for line in hydra_lines(found)))
-    if what.copied is not None:
-        shutil.copytree(what.copied, out / "model")
+    for name, model in what.copied.items():
+        shutil.copytree(model, out / name)
     for name, text in scripts(what.config, what.shape).items():
         write_atomically(out / name, text)
         if name.endswith(".sh"):
@@ -139,9 +146,10 @@ def _questions(what: Export) -> list[dict[str, Any]]:
 def _refuse_unscorable(what: Export) -> None:
     with make_grader(what.config) as grader:
         for problem in what.problems:
-            if not grader.scorable(problem):
+            silent = grader.grade(problem, [Response("", "stop", 1)])[0].reward is None
+            if silent or not grader.scorable(problem):
                 raise OneshotError(
-                    f"the gold {problem.answer!r} cannot be scored",
+                    f"the gold {problem.answer!r} cannot be scored by {what.config.algorithm.reward}",
                     where=f"problem {problem.id}",
                     fix="Mend it or leave it out.",
                 )
@@ -195,7 +203,7 @@ def _hydra(value: Any) -> str:
         return "{" + ",".join(f"{key}:{_hydra(one)}" for key, one in value.items()) + "}"
     if isinstance(value, list | tuple):
         return "[" + ",".join(map(_hydra, value)) + "]"
-    if "${" in value:  # an interpolation and a file name of ours
+    if value.startswith(Shape.inside):  # and a file name of ours
         return value
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    escaped = value.replace("'", "\\'")
     return f"'{escaped}'"

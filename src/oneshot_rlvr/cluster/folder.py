@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,18 +89,22 @@ class Folder:
         numbers = (path.stem.removeprefix("console_") for path in self.path.glob("logs/console_*.log"))
         return sorted(int(number) for number in numbers if number.isdigit())
 
-    def graded_path(self, launch: int, split: str, step: int, process: int) -> Path:
+    def graded_path(self, launch: int, split: str, step: int, process: str) -> Path:
         """Where one of verl's reward workers writes the grades of a step."""
         return self.path / "graded" / str(launch) / f"{split}_{step:06d}.{process}.jsonl"
 
-    def graded(self, split: str) -> Iterator[tuple[int, list[dict[str, Any]]]]:
-        """Each step's graded rollouts, of the last launch that made the step."""
-        found: dict[int, dict[int, list[Path]]] = {}
-        for path in self.path.glob(f"graded/*/{split}_*.jsonl"):
-            step = int(path.name.removeprefix(f"{split}_").partition(".")[0])
-            found.setdefault(step, {}).setdefault(int(path.parent.name), []).append(path)
-        for step, by_launch in sorted(found.items()):
-            yield step, [row for path in sorted(by_launch[max(by_launch)]) for row in read_jsonl(path, FIX)]
+    def graded(self, launch: int, split: str, step: int) -> list[dict[str, Any]]:
+        """The graded rollouts of a launch's step."""
+        paths = self.path.glob(f"graded/{launch}/{split}_{step:06d}.*.jsonl")
+        return [row for path in sorted(paths) for row in read_jsonl(path, FIX)]
+
+    def logged(self) -> dict[int, tuple[int, dict[str, Any]]]:
+        """verl's metrics of every step in order, each with the launch that made it: the last one that finished it."""
+        found: dict[int, tuple[int, dict[str, Any]]] = {}
+        for launch in self.launches():
+            for line in read_jsonl(self.metrics_path(launch)):
+                found[int(line["step"])] = launch, line["data"]
+        return dict(sorted(found.items()))
 
     def checkpoints(self) -> dict[int, Path]:
         """The steps that verl saved, and where."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import platform
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.files import locked, read_json, read_jsonl, write_json
 
 POLL = 1.0  # seconds between two looks
+PATIENCE = 20.0  # seconds for a launch to end, before it is made to
 OnStep = Callable[[int, dict[str, Any]], None]  # step, verl's metrics
 
 
@@ -42,45 +45,84 @@ def launch(folder: Folder, python: str, extra: tuple[str, ...] = ()) -> int:
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # a hang-up of the terminal is not its
         )
-        write_json(folder.path / "logs" / "launch.json", {"launch": number, "pid": process.pid})
+        about = {"launch": number, "pid": process.pid, "host": platform.node(), "began": began_at(process.pid)}
+        write_json(folder.path / "logs" / "launch.json", about)
     return number
 
 
 def running_launch(folder: Folder) -> int | None:
-    """The launch that runs now on this machine, if one does."""
+    """The launch that runs now on this machine, with anything that it began, if one does.
+
+    Raises:
+        OneshotError: one was begun on another machine and has not ended there.
+    """
     path = folder.path / "logs" / "launch.json"
     if not path.exists():
         return None
     found = read_json(path)
-    alive = not folder.exit_path(found["launch"]).exists() and _alive(found["pid"])
-    return found["launch"] if alive else None
+    if found["host"] != platform.node():
+        if folder.exit_path(found["launch"]).exists():
+            return None
+        raise OneshotError(
+            f"a launch was begun on {found['host']}",
+            where=folder.path,
+            fix=f"Run there, or delete {path} if it is dead.",
+        )
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(found["pid"], os.WNOHANG)  # a child of ours that has ended is no process any more
+    ended = folder.exit_path(found["launch"]).exists()
+    return None if ended or not _alive(found["pid"], found["began"]) else found["launch"]
 
 
-def _alive(pid: int) -> bool:
-    """Whether a process is there and not a zombie of ours."""
-    try:
-        done, _ = os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:  # another program began it
-        return Path(f"/proc/{pid}").exists() if Path("/proc").is_dir() else _signalled(pid)
-    return done == 0
+def _alive(group: int, began: str | None) -> bool:
+    """Whether anything of a process group is there, the dead ones that nobody has buried aside.
 
-
-def _signalled(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
+    Another process that has got its number since, which its beginning tells, is not it.
+    """
+    if not Path("/proc/self/stat").exists():
+        try:
+            os.killpg(group, 0)
+        except (ProcessLookupError, PermissionError):
+            return False
         return True
-    return True
+    leader = _stat(group)
+    if leader and began and leader[_BEGAN] != began:
+        return False
+    numbers = (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
+    stats = filter(None, map(_stat, numbers))
+    return any(stat[_GROUP] == str(group) and stat[_STATE] not in "ZX" for stat in stats)
+
+
+_STATE, _GROUP, _BEGAN = 0, 2, 19  # of what /proc/PID/stat says behind the name
+
+
+def _stat(pid: int) -> list[str] | None:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return None
+
+
+def began_at(pid: int) -> str | None:
+    """When a process began, in the kernel's ticks; None where nobody says."""
+    stat = _stat(pid)
+    return stat[_BEGAN] if stat else None
 
 
 def stop(folder: Folder) -> bool:
     """End the launch that runs here, with all that it began; whether there was one."""
     if running_launch(folder) is None:
         return False
-    os.killpg(read_json(folder.path / "logs" / "launch.json")["pid"], signal.SIGTERM)
-    return True
+    group = read_json(folder.path / "logs" / "launch.json")["pid"]
+    for kind, patience in ((signal.SIGTERM, PATIENCE), (signal.SIGKILL, PATIENCE)):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(group, kind)
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            if running_launch(folder) is None:
+                return True
+            time.sleep(0.1)
+    raise OneshotError("it does not end", where=f"process group {group}", fix="Look at it with ps.")
 
 
 def follow(folder: Folder, number: int, on_step: OnStep) -> int:
@@ -115,13 +157,4 @@ def last_words(folder: Folder, number: int, count: int = 3) -> list[str]:
 
 
 def _is_error(line: str) -> bool:
-    return "Error" in line and "ERROR" not in line[:4]
-
-
-def logged(folder: Folder) -> Iterator[tuple[int, dict[str, Any]]]:
-    """verl's metrics of every step, of the last launch that made the step."""
-    found: dict[int, dict[str, Any]] = {}
-    for number in folder.launches():
-        for line in read_jsonl(folder.metrics_path(number)):
-            found[int(line["step"])] = line["data"]
-    yield from sorted(found.items())
+    return "Error" in line and not line.startswith("ERROR")

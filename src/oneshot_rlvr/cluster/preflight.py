@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -10,13 +11,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
+
 from oneshot_rlvr.cluster.folder import ENVIRONMENT, Folder
 from oneshot_rlvr.cluster.scripts import VERL
 from oneshot_rlvr.config import Config
 from oneshot_rlvr.errors import OneshotError
 
 PROBE = "oneshot_rlvr.cluster.inside.probe"
-STORAGE_UNITS = 8  # verl's default; on a CPU the export asks for one
+STORAGE_UNITS = 8  # verl's default, one CPU each; on a CPU the export asks for one
+CPUS_OF_A_GPU = 3  # that verl reserves
 BYTES = {
     "actor": 16,
     "critic": 12,
@@ -62,28 +66,29 @@ def troubles(folder: Folder, there: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with an export and what is there for it."""
     about, config = folder.about, folder.config
     gpus, nodes = int(about["gpus"]), int(about["nodes"])
-    yield from _packages(config, gpus, there["packages"], bool(there["plugin"]))
+    yield from _packages(config, gpus, there["packages"], there["plugin"])
     yield from _batch(config, max(gpus, 1) * nodes)
     if gpus and there["gpus"] < gpus and nodes == 1 and "RAY_ADDRESS" not in os.environ:
         yield f"{there['gpus']} GPUs are here, the export wants {gpus}. Export with --gpus {there['gpus']}."
-    if gpus and (there["cpus"] or 1) < STORAGE_UNITS:
+    wanted = STORAGE_UNITS + 2 + CPUS_OF_A_GPU * gpus  # a controller, and one to place the rest with
+    if gpus and (there["cpus"] or 1) < wanted:
         yield (
-            f"verl's {STORAGE_UNITS} storage units hang on {there['cpus']} CPUs. Add to overrides.txt: "
-            f"transfer_queue.backend.SimpleStorage.num_data_storage_units={there['cpus']}."
+            f"Ray hangs on {there['cpus']} CPUs: {gpus} GPUs and {STORAGE_UNITS} storage units reserve {wanted}. "
+            "Lower transfer_queue.backend.SimpleStorage.num_data_storage_units with --override, or take more CPUs."
         )
     yield from _prompts(config, there)
     yield from _disk(folder, config)
 
 
-def _packages(config: Config, gpus: int, packages: Mapping[str, str | None], plugin: bool) -> Iterator[str]:
+def _packages(config: Config, gpus: int, packages: Mapping[str, str | None], plugin: str | None) -> Iterator[str]:
     if packages["verl"] != VERL:
         yield f"verl is {packages['verl'] or 'not there'}, this export is for {VERL}. Run install.sh."
     for name in ("ray", "TransferQueue", "math-verify", *(("vllm", "flash-attn") if gpus else ())):
         if packages[name] is None:
             what = " (verl packs sequences with it, a critic needs it)" if name == "flash-attn" else ""
             yield f"{name} is not installed{what}. pip install {name}."
-    if not plugin:
-        yield "verl does not see our plugin. pip install --no-deps oneshot-rlvr again: its entry point is written then."
+    if plugin is not None:
+        yield f"verl does not load our plugin: {plugin}. pip install --no-deps oneshot-rlvr again, in its environment."
 
 
 def _batch(config: Config, processes: int) -> Iterator[str]:
@@ -116,15 +121,20 @@ def _prompts(config: Config, there: Mapping[str, Any]) -> Iterator[str]:
 
 def _disk(folder: Folder, config: Config) -> Iterator[str]:
     """Room for the checkpoints, where the model's size can be seen from here."""
-    weights = sum(path.stat().st_size for path in Path(_model(folder)).glob("*.safetensors"))
-    if not weights:
+    parameters = sum(map(_parameters, Path(_model(folder)).glob("*.safetensors")))
+    if not parameters:
         return
-    parameters = weights / (2 if config.model.dtype == "bfloat16" else 4)
     kinds = BYTES["actor"] + (BYTES["critic"] if config.algorithm.advantage.startswith("gae") else 0)
-    wanted = parameters * kinds * -(-config.run.steps // config.run.save_every)
+    count = -(-config.run.steps // config.run.save_every)
+    wanted = parameters * kinds * count
     free = shutil.disk_usage(folder.path).free
     if wanted > free:
         yield (
-            f"{config.run.steps // config.run.save_every} checkpoints take {wanted / 2**30:.0f} GiB and "
+            f"{count} checkpoints take {wanted / 2**30:.0f} GiB and "
             f"{free / 2**30:.0f} are free. Export with a larger --set run.save_every=, or onto another disk."
         )
+
+
+def _parameters(path: Path) -> int:
+    with safe_open(path, "numpy") as file:
+        return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import urllib.parse
 from importlib.metadata import distribution, version
 
 from oneshot_rlvr.cluster.folder import ENVIRONMENT, LAUNCH
@@ -18,7 +20,7 @@ def scripts(config: Config, shape: Shape) -> dict[str, str]:
     """File names and texts."""
     return {
         "requirements.txt": _requirements(shape),
-        "install.sh": _install(),
+        "install.sh": _install(shape),
         "run.sh": _run(config, shape),
         "slurm.sh": _slurm(shape),
         "ray_job.sh": _ray_job(),
@@ -34,44 +36,52 @@ def _requirements(shape: Shape) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _install() -> str:
+def _install(shape: Shape) -> str:
     """This package without its own pins, from where it was exported, or from the index."""
+    first = "" if shape.on_gpus else '"$1/bin/pip" install torch\n'
+    flash = '"$1/bin/pip" install --no-build-isolation flash-attn==2.8.3\n' if shape.on_gpus else ""
     return f"""#!/usr/bin/env bash
-# The environment of this run: bash install.sh VENV, then PYTHON=VENV/bin/python ./run.sh
+# The environment of this run: bash install.sh VENV. ONESHOT_PACKAGE: a folder or wheel of oneshot-rlvr.
 set -euo pipefail
 here=$(cd "$(dirname "${{BASH_SOURCE[0]}}")" && pwd)
 python3 -m venv "$1"
-"$1/bin/pip" install torch
-"$1/bin/pip" install -r "$here/requirements.txt"
-"$1/bin/pip" install --no-deps "${{ONESHOT_PACKAGE:-{_package()}}}"  # a folder or wheel of oneshot-rlvr
+{first}"$1/bin/pip" install -r "$here/requirements.txt"
+{flash}package={shlex.quote(_package())}
+"$1/bin/pip" install --no-deps "${{ONESHOT_PACKAGE:-$package}}"
 """
 
 
 def _package() -> str:
     own = distribution("oneshot-rlvr")
-    url = json.loads(own.read_text("direct_url.json") or "{}").get("url", "")
-    return url.removeprefix("file://") if url.startswith("file://") else f"oneshot-rlvr=={own.version}"
+    url = urllib.parse.urlsplit(json.loads(own.read_text("direct_url.json") or "{}").get("url", ""))
+    return urllib.parse.unquote(url.path) if url.scheme == "file" else f"oneshot-rlvr=={own.version}"
 
 
 def _run(config: Config, shape: Shape) -> str:
-    platform = "" if shape.on_gpus else "export VERL_PLATFORM=cpu RAY_AUTH_MODE=disabled\n"
-    threads = config.model.threads or (8 if shape.on_gpus else 1)
+    """verl is told of its folder by environment variables, which reach Ray's workers on every machine."""
+    platform = "" if shape.on_gpus else "export VERL_PLATFORM=cpu\n"
+    threads = config.model.threads if config.model.threads and not shape.on_gpus else 8 if shape.on_gpus else 1
     names = [ENVIRONMENT, LAUNCH, "VERL_FILE_LOGGER_PATH", "OMP_NUM_THREADS", "TOKENIZERS_PARALLELISM"]
     names += [] if shape.on_gpus else ["VERL_PLATFORM"]
-    passed = " ".join(f"\"+ray_kwargs.ray_init.runtime_env.env_vars.{name}='${name}'\"" for name in names)
     return f"""#!/usr/bin/env bash
 # Run (or go on with) this export on the machines of the Ray cluster that RAY_ADDRESS names, or on this one alone.
 set -euo pipefail
-export {ENVIRONMENT}=${{{ENVIRONMENT}:-$(cd "$(dirname "${{BASH_SOURCE[0]}}")" && pwd)}}
+export {ENVIRONMENT}=$(cd "$(dirname "${{BASH_SOURCE[0]}}")" && pwd)
 export {LAUNCH}=${{{LAUNCH}:-$(date +%s)}}
 export VERL_FILE_LOGGER_PATH="${ENVIRONMENT}/logs/metrics_${LAUNCH}.jsonl"  # verl empties it when it begins
-export OMP_NUM_THREADS=${{OMP_NUM_THREADS:-{threads}}} TOKENIZERS_PARALLELISM=false HYDRA_FULL_ERROR=1
+export OMP_NUM_THREADS={threads} TOKENIZERS_PARALLELISM=false HYDRA_FULL_ERROR=1
 {platform}mkdir -p "${ENVIRONMENT}/logs"
 mapfile -t overrides < "${ENVIRONMENT}/overrides.txt"
+quote="'" escaped="\\\\'"
+for name in {" ".join(names)}; do
+    overrides+=("+ray_kwargs.ray_init.runtime_env.env_vars.$name='${{!name//$quote/"$escaped"}}'")
+done
+overrides+=('hydra.run.dir=${{oc.env:{ENVIRONMENT}}}/logs/hydra')
 code=0
-"${{PYTHON:-python}}" -m verl.trainer.main_ppo "${{overrides[@]}}" "hydra.run.dir=${ENVIRONMENT}/logs/hydra" \\
-    {passed} "$@" 2>&1 | tee -a "${ENVIRONMENT}/logs/console_${LAUNCH}.log" || code=$?
-echo "$code" > "${ENVIRONMENT}/logs/exit_${LAUNCH}"
+"${{PYTHON:-python}}" -m verl.trainer.main_ppo "${{overrides[@]}}" "$@" \
+    2>&1 | tee -a "${ENVIRONMENT}/logs/console_${LAUNCH}.log" || code=$?
+echo "$code" > "${ENVIRONMENT}/logs/.exit_${LAUNCH}"
+mv "${ENVIRONMENT}/logs/.exit_${LAUNCH}" "${ENVIRONMENT}/logs/exit_${LAUNCH}"
 exit "$code"
 """
 
@@ -103,6 +113,7 @@ def _ray_job() -> str:
 # Submit to a Ray cluster: RAY_API_SERVER_ADDRESS=http://HEAD:8265 ./ray_job.sh. All nodes must see this folder.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-exec "$(dirname "${PYTHON:-$(command -v python)}")/ray" job submit --no-wait -- \\
-    env RAY_ADDRESS=auto PYTHON="${PYTHON:-python}" "$here/run.sh"
+python=$(command -v "${PYTHON:-python}")
+bin=$(cd "$(dirname "$python")" && pwd)  # the job begins in a folder of its own
+exec "$bin/ray" job submit --no-wait -- env RAY_ADDRESS=auto PYTHON="$bin/$(basename "$python")" "$here/run.sh"
 """

@@ -46,11 +46,16 @@ def to(*keys: str) -> Mapped:
 
 
 def _dtype(value: str, config: Config, shape: Shape) -> Overrides:
+    """Masters are float32 in any case. Flash attention takes no float32, and a critic on GPUs takes no other."""
     low = shape.on_gpus and (value != "float32" or config.model.autocast is not None)
     param, sampled = ("bf16", "bfloat16") if low else ("fp32", "float32")
-    parts = (f"{ACTOR}.fsdp_config", "actor_rollout_ref.ref.fsdp_config", f"{CRITIC}.fsdp")
-    masters = {f"{part}.model_dtype": "fp32" for part in parts}
-    return masters | {f"{part}.mixed_precision.param_dtype": param for part in parts} | {f"{ROLLOUT}.dtype": sampled}
+    parts = {f"{ACTOR}.fsdp_config": param, "actor_rollout_ref.ref.fsdp_config": param}
+    parts[f"{CRITIC}.fsdp"] = "bf16" if shape.on_gpus else "fp32"
+    found: Overrides = {f"{part}.model_dtype": "fp32" for part in parts}
+    found |= {f"{part}.mixed_precision.param_dtype": own for part, own in parts.items()} | {f"{ROLLOUT}.dtype": sampled}
+    if not low:
+        found |= {f"{MODEL}.use_remove_padding": False, f"{MODEL}.override_config.attn_implementation": "sdpa"}
+    return found
 
 
 def _checked_dtype(value: str, config: Config, shape: Shape) -> Overrides:
@@ -121,8 +126,7 @@ MAPPED: dict[str, Mapped] = {
     "batch.microbatch_tokens": Mapped(
         (
             f"{ACTOR}.ppo_max_token_len_per_gpu",
-            f"{CRITIC}.ppo_max_token_len_per_gpu",
-            f"{CRITIC}.forward_max_token_len_per_gpu",
+            f"{CRITIC}.ppo_infer_max_token_len_per_gpu",
         ),
         _tokens,
     ),
@@ -135,10 +139,14 @@ MAPPED: dict[str, Mapped] = {
     "algorithm.kl_coefficient": Mapped((f"{ACTOR}.use_kl_loss", f"{ACTOR}.kl_loss_coef"), _kl),
     "algorithm.kl_estimator": to(f"{ACTOR}.kl_loss_type"),
     "optimizer.learning_rate": to(f"{ACTOR}.optim.lr"),
-    "optimizer.betas": Mapped((f"{ACTOR}.optim.betas",), lambda value, config, shape: list(value)),
+    "optimizer.betas": Mapped(
+        (f"{ACTOR}.optim.betas", f"{CRITIC}.optim.betas"), lambda value, config, shape: list(value)
+    ),
     "optimizer.eps": Mapped(
-        (f"{ACTOR}.optim.override_optimizer_config",),
-        lambda value, config, shape: {f"{ACTOR}.optim.override_optimizer_config": {"eps": value}},
+        (f"{ACTOR}.optim.override_optimizer_config", f"{CRITIC}.optim.override_optimizer_config"),
+        lambda value, config, shape: {
+            f"{part}.optim.override_optimizer_config": {"eps": value} for part in (ACTOR, CRITIC)
+        },
     ),
     "optimizer.weight_decay": to(f"{ACTOR}.optim.weight_decay"),
     "optimizer.max_grad_norm": to(f"{ACTOR}.optim.clip_grad"),
@@ -147,13 +155,15 @@ MAPPED: dict[str, Mapped] = {
     "optimizer.min_ratio": to(f"{ACTOR}.optim.min_lr_ratio"),
     "optimizer.cycles": to(f"{ACTOR}.optim.num_cycles"),
     "critic.path": Mapped(
-        (f"{CRITIC}.model.path",), lambda value, config, shape: shape.model if value is None else str(value)
+        (f"{CRITIC}.model.path",), lambda value, config, shape: shape.model if value is None else shape.critic
     ),
     "critic.learning_rate": Mapped((f"{CRITIC}.optim.lr",), _critic_rate),
     "critic.weight_decay": to(f"{CRITIC}.optim.weight_decay"),
     "critic.max_grad_norm": to(f"{CRITIC}.optim.clip_grad"),
     "critic.clip": to(f"{CRITIC}.cliprange_value"),
-    "critic.warmup_steps": to("trainer.critic_warmup"),
+    "critic.warmup_steps": Mapped(  # verl counts steps from 1, and trains the policy at the one that it names
+        ("trainer.critic_warmup",), lambda value, config, shape: value + 1 if value else 0
+    ),
     "run.steps": to("trainer.total_training_steps"),
     "run.seed": to("data.seed", f"{ROLLOUT}.seed", f"{ACTOR}.data_loader_seed", f"{ACTOR}.fsdp_config.seed"),
     "run.save_every": to("trainer.save_freq"),
@@ -165,7 +175,7 @@ MAPPED: dict[str, Mapped] = {
 CARRIED: dict[str, str] = {
     "model.path": "the model's folder or hub name; a model of this package is copied into the export",
     "model.template": "prompts are written and encoded by our code inside verl (`inside/agent.py`)",
-    "model.autocast": "products are in bfloat16 over float32 masters in any case, on GPUs",
+    "model.autocast": "as `model.dtype`: products are in bfloat16 over float32 masters",
     "model.device": "`--gpus`: 0 for a CPU",
     "model.threads": "`OMP_NUM_THREADS` in `run.sh`",
     "data.problems": "`train.parquet`: the problems of every step, in the local loop's order",

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 INSIDE = "${oc.env:ONESHOT_CLUSTER}"  # the export's folder, wherever it lies when verl runs
-MOST_PARTS = 8
 
 
 @dataclass(frozen=True)
 class Shape:
-    """`gpus` on each of `nodes`; 0 for a CPU. `model` is a folder or a hub name; `needs` as an `Algorithm` has them."""
+    """`gpus` on each of `nodes`; 0 for a CPU. `model`, `critic`: folders or hub names; `needs`: an `Algorithm`'s."""
 
     gpus: int
     nodes: int
     model: str
     needs: Set[str] = frozenset()
+    critic: str = ""
     validation_temperature: float = 0.6
     inside: str = INSIDE
 
@@ -49,6 +49,7 @@ class Shape:
             "trainer.total_epochs": 1,
             "trainer.resume_mode": "auto",
             f"{actor}.checkpoint.save_contents": ["model", "optimizer", "extra", "hf_model"],
+            "critic.loss_agg_mode": "token-mean",
         }
         sizes = {
             "trainer.nnodes": self.nodes,
@@ -69,9 +70,8 @@ class Shape:
         eager: dict[str, Any] = {f"{part}.strategy": "fsdp2" for part in parts}
         for part in ("actor_rollout_ref.actor.fsdp_config", "actor_rollout_ref.ref.fsdp_config", "critic.fsdp"):
             eager[f"{part}.use_torch_compile"] = False
-        for part in ("actor_rollout_ref.model", "critic.model"):
-            eager[f"{part}.use_remove_padding"] = False
-            eager[f"{part}.override_config.attn_implementation"] = "sdpa"
+        eager["critic.model.use_remove_padding"] = False
+        eager["critic.model.override_config.attn_implementation"] = "sdpa"
         return eager | {
             "trainer.device": "cpu",
             "actor_rollout_ref.rollout.name": "oneshot",

@@ -47,7 +47,8 @@ def _steered(unit: Unit) -> dict[str, Any]:
     )
     if not options["whiten"]:
         raise refuse(unit, "verl always whitens these advantages")
-    target = options["kl_target"]
+    if options["kl_target"] is not None:
+        raise refuse(unit, "verl forgets a steered coefficient when it goes on with a run")
     found = {
         "algorithm.adv_estimator": "gae" if unit.name == "gae" else "reinforce_plus_plus",
         "algorithm.gamma": options["gamma"],
@@ -57,12 +58,9 @@ def _steered(unit: Unit) -> dict[str, Any]:
     if options["kl"]:
         found |= {
             "algorithm.kl_penalty": options["estimator"],
-            "algorithm.kl_ctrl.type": "fixed" if target is None else "adaptive",
+            "algorithm.kl_ctrl.type": "fixed",
             "algorithm.kl_ctrl.kl_coef": options["kl"],
-            "algorithm.kl_ctrl.horizon": options.get("kl_horizon", 10_000),
         }
-        if target is not None:
-            found["algorithm.kl_ctrl.target_kl"] = target
     return found
 
 
@@ -111,6 +109,12 @@ def reward(config: Config) -> None:
     for _, unit in REWARDS.sum(config.algorithm.reward):
         if unit.trait("group", False):
             raise refuse(unit, "it compares the responses of a group, and verl asks for one at a time")
+        if ":" in unit.name and not hasattr(unit.function, "group"):
+            raise OneshotError(
+                "verl asks for one response's reward at a time, and nobody says whether this one compares them",
+                where=f"{unit.where}={unit}",
+                fix=f"If it does not, say so beside it: {unit.name.partition(':')[2]}.group = False.",
+            )
         if unit.trait("loads", False):
             raise refuse(unit, "it loads a model of its own in every reward worker")
 

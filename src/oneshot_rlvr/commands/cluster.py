@@ -120,7 +120,9 @@ def run(
 
 
 def _note(data: dict[str, Any]) -> str:
-    return f"reward {data.get('critic/rewards/mean', float('nan')):.2f} entropy {data.get('actor/entropy', 0.0):.3f}"
+    shown = {"reward": ("critic/rewards/mean", ".2f"), "entropy": ("actor/entropy", ".3f")}
+    known = ((name, data.get(key), form) for name, (key, form) in shown.items())
+    return " ".join(f"{name} {value:{form}}" for name, value, form in known if value is not None)
 
 
 def _check(folder: Folder, python: str) -> None:

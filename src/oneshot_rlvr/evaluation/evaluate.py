@@ -64,6 +64,7 @@ class Evaluator:
     config: Config = field(default_factory=Config)
     words: Sequence[str] = REFLECTION_WORDS
     subject: str = ""
+    unit: int | None = None  # rollouts of a unit; None for what suits this machine
     _kept: Sampler | None = field(default=None, init=False, repr=False, compare=False)
 
     def named(self, template: str | None) -> Template:
@@ -75,16 +76,20 @@ class Evaluator:
         own = self.config.sampling
         return replace(self.protocol.sampling_of(suite), stop_ids=own.stop_ids, stop_strings=own.stop_strings)
 
+    @property
+    def unit_here(self) -> int:
+        """Rollouts of a unit that suit this machine."""
+        model = self.config.model
+        on_gpu = model.device != "cpu" and torch.cuda.is_available()
+        return UNIT_ROLLOUTS if on_gpu or is_small(model) else SLOW_ROLLOUTS
+
     def units(self, model_hash: str, template: Template) -> list[WorkUnit]:
         """All units of one model, asked with a template. Fixed, but for a large model's kind of device."""
         return [unit for suite in self.suites for unit in self._units_of(suite, model_hash, template)]
 
     def _units_of(self, suite: str, model_hash: str, template: Template) -> list[WorkUnit]:
         problems, sampling = self.suites[suite], self.sampling_of(suite)
-        model = self.config.model
-        on_gpu = model.device != "cpu" and torch.cuda.is_available()
-        rollouts = UNIT_ROLLOUTS if on_gpu or is_small(model) else SLOW_ROLLOUTS
-        size = max(1, rollouts // sampling.samples)
+        size = max(1, (self.unit or self.unit_here) // sampling.samples)
         turn_end = template.turn_end or (template.text is None and "chat")
         sampler = self.config.sampling.sampler
         own = (sampling.stop_ids, sampling.stop_strings, turn_end, "" if sampler == "lockstep" else sampler)

@@ -11,7 +11,6 @@ from typing import Any
 
 from oneshot_rlvr.errors import FOREIGN, OneshotError, first_line
 
-LOCAL = "local"
 PATIENCE = 10.0  # seconds for a cluster to answer
 
 
@@ -37,8 +36,7 @@ class RayPool:
         if self.mine:
             try:
                 _reach(address)
-                own = None if address == LOCAL else address
-                ray.init(own, log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
+                ray.init(address, log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
             except FOREIGN as error:
                 raise OneshotError(
                     f"no Ray cluster there: {first_line(error)}", where=f"--ray {address}", fix="Give --ray local."

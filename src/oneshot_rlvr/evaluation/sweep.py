@@ -94,7 +94,8 @@ def _sampled(
     for checkpoint in missing:
         by_work.setdefault((hashes[checkpoint.name], checkpoint.template), []).append(checkpoint)
     if isinstance(workers, str):
-        whole = replace(evaluator, folder=EvaluationFolder(evaluator.folder.path.resolve()))
+        folder = EvaluationFolder(evaluator.folder.path.resolve())
+        whole = replace(evaluator, folder=folder, unit=evaluator.unit or evaluator.unit_here)
         parts = [replace(whole, suites={name: problems}) for name, problems in evaluator.suites.items()]
         gpu = any(checkpoint.section.device != "cpu" for checkpoint in checkpoints)
         yield from _spread(RayPool(workers, gpu), parts, by_work, (checkpoints, evaluator, hashes, heard[0]))

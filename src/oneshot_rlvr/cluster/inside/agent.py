@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from functools import lru_cache
 from typing import Any
 from uuid import uuid4
+from weakref import WeakValueDictionary
 
 from transformers import AutoConfig, GenerationConfig
 from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopOutput
@@ -22,10 +22,7 @@ from oneshot_rlvr.grading import Response
 from oneshot_rlvr.problems import Problem, encode_prompt, get_template
 from oneshot_rlvr.rollout.randomness import fold
 
-KEEP_IDS = "ONESHOT_KEEP_IDS"  # set, it writes token ids beside the grades: for tests of parity
-
-
-_ATTEMPTS: dict[tuple[str, int], Attempt] = {}
+_ATTEMPTS: WeakValueDictionary[tuple[str, int], Attempt] = WeakValueDictionary()
 
 
 class OneshotLoop(AgentLoopBase):
@@ -35,7 +32,7 @@ class OneshotLoop(AgentLoopBase):
         super().__init__(*args, **kwargs)
         self.settings = run.config()
         self.template = get_template(self.settings.model.template)
-        self.ends = _end_ids(self.config.actor_rollout_ref.model.path, self.tokenizer, self.settings.model.template)
+        self.ends = _end_ids(self.config.actor_rollout_ref.model.path, self.tokenizer)
 
     async def run(self, sampling_params: dict[str, Any], **kwargs: Any) -> AgentLoopOutput:
         """verl's call for one rollout of a group."""
@@ -54,9 +51,14 @@ class OneshotLoop(AgentLoopBase):
                 break
             given = ratio if question != asked.questions[0] else 0.0
             params = self._params(sampling_params, keys | {"attempt": attempt})
-            output, found = await self._sampled(question, params, said | {"hint": given, "attempt": attempt})
+            group = self._group(kwargs["uid"], attempt)
+            try:
+                output, found = await self._sampled(question, params, said | {"hint": given, "attempt": attempt})
+            except BaseException as error:
+                group.fail(error)
+                raise
             last = attempt + 1 == len(asked.questions)
-            if last or not training or not await self._all_failed(kwargs["uid"], attempt, asked.problem, found, copy):
+            if last or not training or not await self._all_failed(group, asked.problem, found, copy):
                 break
         assert output is not None and found is not None
         output.extra_fields["oneshot"] = found
@@ -88,8 +90,6 @@ class OneshotLoop(AgentLoopBase):
             "tokens": len(ids),
             "logprob": round(sum(logprobs), 4) if logprobs else None,
         }
-        if os.environ.get(KEEP_IDS):
-            said["ids"] = {"prompt": prompt_ids, "response": ids}
         output = AgentLoopOutput(
             prompt_ids=prompt_ids,
             response_ids=ids,
@@ -101,7 +101,14 @@ class OneshotLoop(AgentLoopBase):
         )
         return output, said
 
-    async def _all_failed(self, uid: str, attempt: int, problem: Problem, said: dict[str, Any], copy: int) -> bool:
+    def _group(self, uid: str, attempt: int) -> Attempt:
+        """What this rollout's group has said of an attempt; it lives as long as a rollout holds it."""
+        found = _ATTEMPTS.get((uid, attempt))
+        if found is None:
+            found = _ATTEMPTS[uid, attempt] = Attempt(self.rollout_config.n)
+        return found
+
+    async def _all_failed(self, group: Attempt, problem: Problem, said: dict[str, Any], copy: int) -> bool:
         """Whether no rollout of the group was right at this attempt."""
         response = Response(said["text"], said["finish"], said["tokens"])
 
@@ -109,10 +116,7 @@ class OneshotLoop(AgentLoopBase):
             grade = await asyncio.to_thread(graded, grader_of(run.folder()), problem, response, copy)
             return grade.outcome == "correct"
 
-        group = _ATTEMPTS.setdefault((uid, attempt), Attempt(self.rollout_config.n))
-        failed = await group.failed(right())
-        _ATTEMPTS.pop((uid, attempt), None)
-        return failed
+        return await group.failed(right())
 
 
 def _cold_start(collector: str) -> int:
@@ -122,13 +126,14 @@ def _cold_start(collector: str) -> int:
 
 
 @lru_cache(maxsize=1)
-def _end_ids(path: str, tokenizer: Any, template: str) -> list[int]:
+def _end_ids(path: str, tokenizer: Any) -> list[int]:
     """Every token that ends a response, as `oneshot train` has them."""
-    own = run.config().sampling
-    named = [tokenizer.eos_token_id, AutoConfig.from_pretrained(path).eos_token_id]
+    own, model = run.config().sampling, run.config().model
+    config = AutoConfig.from_pretrained(path, trust_remote_code=model.trust_remote_code)
+    named = [tokenizer.eos_token_id, getattr(config, "eos_token_id", None)]
     with contextlib.suppress(OSError):  # a model folder need not have one
         named.append(GenerationConfig.from_pretrained(path).eos_token_id)
-    turn = get_template(template).stop_ids(tokenizer) if own.stop_at_turn_end else ()
+    turn = get_template(model.template).stop_ids(tokenizer) if own.stop_at_turn_end else ()
     found = {*own.stop_ids, *turn}
     for value in named:
         found |= set(value) if isinstance(value, list) else {value}

@@ -16,6 +16,11 @@ class Attempt:
     broken: BaseException | None = None
     done: asyncio.Event = field(default_factory=asyncio.Event)
 
+    def fail(self, error: BaseException) -> None:
+        """A rollout will not come: let the others know."""
+        self.broken = error
+        self.done.set()
+
     async def failed(self, right: Awaitable[bool]) -> bool:
         """Whether nobody was right; waits for the others.
 
@@ -24,8 +29,7 @@ class Attempt:
         try:
             self.right.append(await right)
         except BaseException as error:
-            self.broken = error
-            self.done.set()
+            self.fail(error)
             raise
         if len(self.right) == self.size:
             self.done.set()

@@ -64,7 +64,7 @@ def oneshot_loss(
     tokens = int(mask_BT.sum())
     inputs = LossInputs(
         logprobs_BT=log_prob,
-        entropy_BT=torch.zeros_like(log_prob),
+        entropy_BT=torch.full_like(log_prob, torch.nan),  # verl keeps it for its own term
         mask_BT=mask_BT,
         old_BT=old_log_prob,
         advantages_BT=advantages,
@@ -78,7 +78,7 @@ def oneshot_loss(
 
 
 def register() -> None:
-    """Make both known to verl, and the CPU where it is asked for."""
+    """Make both known to verl."""
     from verl.trainer.ppo.core_algos import (
         ADV_ESTIMATOR_REGISTRY,
         POLICY_LOSS_REGISTRY,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -20,10 +21,10 @@ PACKAGES = ("verl", "ray", "TransferQueue", "vllm", "flash-attn", "math-verify",
 
 
 def probe(folder: Folder, model: str) -> dict[str, Any]:
-    """Versions, whether verl finds our plugin, CPUs and GPUs, and the longest prompt in tokens."""
+    """Versions, why verl would not load our plugin, CPUs and GPUs, and the longest prompt in tokens."""
     found: dict[str, Any] = {
         "packages": {name: _version(name) for name in PACKAGES},
-        "plugin": any(point.name == "oneshot" for point in entry_points(group="verl.plugins")),
+        "plugin": _plugin(),
         "cpus": os.cpu_count(),
         "gpus": torch.cuda.device_count(),
         "memory_gib": [
@@ -40,6 +41,18 @@ def probe(folder: Folder, model: str) -> dict[str, Any]:
     questions = [question for one in folder.asked() for question in one.questions]
     lengths = [len(encode_prompt(template, question, tokenizer)) for question in questions]
     return found | {"longest": max(lengths), "places": getattr(own, "max_position_embeddings", None)}
+
+
+def _plugin() -> str | None:
+    """Why verl would not load our plugin and agent loop; verl itself says nothing of it."""
+    if not any(point.name == "oneshot" for point in entry_points(group="verl.plugins")):
+        return "no entry point names it"
+    try:
+        importlib.import_module("oneshot_rlvr.cluster.inside.agent")
+        importlib.import_module("oneshot_rlvr.cluster.inside.plugin")
+    except FOREIGN as error:
+        return first_line(error)
+    return None
 
 
 def _version(name: str) -> str | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import threading
 from collections.abc import Callable, Mapping
 from functools import lru_cache
@@ -51,8 +52,8 @@ def scorer(path: Path) -> Callable[..., dict[str, Any]]:
         grade = graded(grader_of(folder), problem, response, said.get("copy", 0))
         if said:
             _write(folder, split, problem, response, grade, said)
-        assert grade.reward is not None, "the export refuses golds that cannot be scored"
-        return {"score": grade.reward, "acc": float(grade.outcome == "correct"), "outcome": grade.outcome}
+        reward = 0.0 if grade.reward is None else grade.reward  # a scorer that was late: verl has no reward of nothing
+        return {"score": reward, "acc": float(grade.outcome == "correct"), "outcome": grade.outcome}
 
     return compute_score
 
@@ -74,8 +75,8 @@ def _write(
         "logprob": said["logprob"],
         "hint": said["hint"],
         "attempt": said["attempt"],
-    } | ({"ids": said["ids"]} if "ids" in said else {})
-    path = folder.graded_path(run.launch(), split, said["step"], os.getpid())
+    }
+    path = folder.graded_path(run.launch(), split, said["step"], f"{platform.node()}-{os.getpid()}")
     with _WRITING:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
