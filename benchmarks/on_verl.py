@@ -50,6 +50,8 @@ def run_on_verl(recipe: str, work: Path, python: str, steps: int = STEPS) -> Fol
         while launches.running_launch(folder) == number and KILL_AT not in folder.logged():
             time.sleep(1)
         os.killpg(json.loads((path / "logs" / "launch.json").read_text())["pid"], signal.SIGKILL)
+        while launches.running_launch(folder) is not None:
+            time.sleep(0.5)
     while max(folder.logged(), default=0) < steps:
         number = launches.launch(folder, python)
         if code := launches.follow(folder, number, lambda step, data: print(recipe, step, flush=True)):
@@ -82,6 +84,7 @@ def study(recipe: str, work: Path, python: str, steps: int = STEPS) -> dict[str,
     rewards = [line["reward/mean"] for line in theirs]
     logged = [data["critic/rewards/mean"] for _, data in folder.logged().values()]
     return {
+        "exported_at": folder.about["environment"]["commit"],
         "steps": len(theirs),
         "launches": len(folder.launches()),
         "reward_first_5": sum(rewards[:5]) / 5,

@@ -339,7 +339,7 @@ def test_no_rollout_waits_for_one_that_failed_before_it_answered():
         waiting = asyncio.gather(attempt.failed(wrong()), return_exceptions=True)
         await asyncio.sleep(0.01)
         attempt.fail(ValueError("vLLM died"))
-        return await asyncio.wait_for(waiting, 5)
+        return list(await asyncio.wait_for(waiting, 5))
 
     assert [type(error) for error in asyncio.run(both())] == [RuntimeError]
 
