@@ -125,9 +125,7 @@ def _rollouts(
 
 def policy_metrics(data: Row, rows: Sequence[Row]) -> dict[str, float]:
     """What verl logged of a step, by our names."""
-    known = {
-        name: value for name, value in data.items() if value is not None
-    }  # verl writes null for what is not finite
+    known = {name: value for name, value in data.items() if value is not None}  # null: it was not finite
     found = {ours: float(known[theirs]) for theirs, ours in NAMES.items() if theirs in known}
     if not found.get("memory/peak_gib"):  # verl knows a GPU's alone
         found.pop("memory/peak_gib", None)

@@ -18,16 +18,16 @@ from oneshot_rlvr.cluster.shape import Shape
 from oneshot_rlvr.config import Config
 from oneshot_rlvr.config.known import MODEL_FOLDERS
 from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.evaluation import Sampling
 from oneshot_rlvr.files import write_atomically, write_json
 from oneshot_rlvr.grading import Response
 from oneshot_rlvr.problems import Problem, find_problems, hinted, to_jsonl
-from oneshot_rlvr.problems.verl import verl_row
+from oneshot_rlvr.problems.verl import verl_row, write_verl_rows
 from oneshot_rlvr.runs.environment import environment
 from oneshot_rlvr.training import COLLECTORS
 from oneshot_rlvr.training.prepare import make_grader
 from oneshot_rlvr.training.source import problems_of_step
 
-VALIDATION_TEMPERATURE = 0.6
 _ADDED = re.compile(
     r"\.mixed_precision\.|\.override_config\.|\.ppo_infer_max_token_len_per_gpu$|^ray_kwargs\.ray_init\.(num_gpus|include_dashboard)$"
 )
@@ -63,7 +63,7 @@ class Export:
         own = self.config.critic.path
         critic = "" if own is None else self._named(own, "critic")
         model = self._named(self.config.model.path, "model")
-        return Shape(self.gpus, self.nodes, model, needs, critic, VALIDATION_TEMPERATURE)
+        return Shape(self.gpus, self.nodes, model, needs, critic, Sampling().temperature)
 
     @property
     def copied(self) -> dict[str, Path]:
@@ -106,11 +106,13 @@ def export(what: Export, out: Path) -> Folder:
     out.mkdir(parents=True, exist_ok=True)
     write_atomically(out / "problems.jsonl", to_jsonl(what.problems))
     write_atomically(out / "questions.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    _write_rows(out / "train.parquet", _steps(what))
+    write_verl_rows(out / "train.parquet", _steps(what))
     validation = _validation(what.config)
     if validation:
         write_atomically(out / "validation.jsonl", to_jsonl(validation))
-        _write_rows(out / "validation.parquet", [_row(one, i, "validation", 0, i) for i, one in enumerate(validation)])
+        write_verl_rows(
+            out / "validation.parquet", [_row(one, i, "validation", 0, i) for i, one in enumerate(validation)]
+        )
     write_atomically(out / "reward.py", _REWARD)
     write_atomically(out / "loop.yaml", _LOOP)
     write_atomically(out / "overrides.txt", "".join(f"{line}\n" for line in hydra_lines(found)))
@@ -175,15 +177,6 @@ def _row(problem: Problem, index: int, split: str, step: int, place: int) -> dic
     """verl's schema; `extra_info` says which group of which step it is, and leaves the rest in `problems.jsonl`."""
     row = verl_row(problem, index)
     return row | {"extra_info": {"index": index, "split": split, "step": step, "place": place, "id": problem.id}}
-
-
-def _write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    temporary = path.with_name(f".{path.name}.tmp")
-    pq.write_table(pa.Table.from_pylist(list(rows)), temporary)
-    temporary.replace(path)
 
 
 def hydra_lines(found: Mapping[str, Any]) -> list[str]:

@@ -21,10 +21,8 @@ from oneshot_rlvr.errors import OneshotError
 PROBE = "oneshot_rlvr.cluster.inside.probe"
 STORAGE_UNITS = 8  # verl's default, one CPU each; on a CPU the export asks for one
 CPUS_OF_A_GPU = 3  # that verl reserves
-BYTES = {
-    "actor": 16,
-    "critic": 12,
-}  # a parameter in a checkpoint: weights, two moments; the actor's in Hugging Face's form too
+# Of a parameter in a checkpoint: weights and two moments; the actor's in Hugging Face's form too.
+BYTES = {"actor": 16, "critic": 12}
 
 
 def preflight(folder: Folder, python: str) -> list[str]:

@@ -40,9 +40,18 @@ def write_parquet(path: Path, problems: Iterable[Problem], indices: Mapping[str,
     Raises:
         OneshotError: the file cannot be written.
     """
+    write_verl_rows(path, [verl_row(one, indices[one.id]) for one in problems])
+
+
+def write_verl_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write rows as `verl_row` makes them.
+
+    Raises:
+        OneshotError: the file cannot be written.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     data = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist([verl_row(one, indices[one.id]) for one in problems]), data)
+    pq.write_table(pa.Table.from_pylist(rows), data)
     write_atomically(path, data.getvalue())

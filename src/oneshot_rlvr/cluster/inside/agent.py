@@ -20,6 +20,7 @@ from oneshot_rlvr.cluster.inside.attempts import Attempt
 from oneshot_rlvr.cluster.inside.reward import graded, grader_of
 from oneshot_rlvr.grading import Response
 from oneshot_rlvr.problems import Problem, encode_prompt, get_template
+from oneshot_rlvr.rollout import SamplingParams
 from oneshot_rlvr.rollout.randomness import fold
 
 _ATTEMPTS: WeakValueDictionary[tuple[str, int], Attempt] = WeakValueDictionary()
@@ -82,11 +83,10 @@ class OneshotLoop(AgentLoopBase):
         logprobs = list(found.log_probs or [])[: len(ids)]
         stopped = bool(ids) and ids[-1] in self.ends
         text = self.tokenizer.decode(ids[:-1] if stopped else ids, skip_special_tokens=True)
-        strings = self.settings.sampling.stop_strings
-        cut = min((place for string in strings if (place := text.find(string)) >= 0), default=-1)
+        cut = SamplingParams(stop_strings=self.settings.sampling.stop_strings).cut(text)
         said |= {
-            "text": text if cut < 0 else text[:cut],
-            "finish": "stop" if stopped or cut >= 0 else "length",
+            "text": cut,
+            "finish": "stop" if stopped or cut != text else "length",
             "tokens": len(ids),
             "logprob": round(sum(logprobs), 4) if logprobs else None,
         }
