@@ -12,6 +12,7 @@ import pytest
 
 for threads in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS"):  # before NumPy and torch are imported; child processes too
     os.environ.setdefault(threads, "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test downloads anything; the hub's client would try for a minute
 os.cpu_count = lambda: 1  # pytest runs two processes on two cores: what a test starts for itself takes one
 if hasattr(os, "sched_getaffinity"):
     os.sched_getaffinity = lambda _: {0}

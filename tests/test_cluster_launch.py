@@ -25,12 +25,15 @@ def fake_verl(folder: Folder, body: str) -> None:
     (folder.path / "run.sh").write_text(f"#!/usr/bin/env bash\ncd {folder.path}\n{body}\n")
 
 
+def ended(code: int) -> str:
+    """That it ended with a code, which no reader sees half written."""
+    return f"echo {code} > logs/.exit; mv logs/.exit logs/exit_$ONESHOT_LAUNCH"
+
+
 def test_a_launch_is_followed_to_its_end(tmp_path):
     folder = exported(tmp_path / "e")
     line = json.dumps({"step": 1, "data": {"critic/rewards/mean": 0.5}})
-    fake_verl(
-        folder, f"sleep 0.2; echo '{line}' > logs/metrics_$ONESHOT_LAUNCH.jsonl; echo 0 > logs/exit_$ONESHOT_LAUNCH"
-    )
+    fake_verl(folder, f"sleep 0.2; echo '{line}' > logs/metrics_$ONESHOT_LAUNCH.jsonl; {ended(0)}")
     number = launches.launch(folder, sys.executable)
     seen = []
     assert launches.follow(folder, number, lambda step, data: seen.append((step, data))) == 0
@@ -95,7 +98,7 @@ def test_verls_error_is_told_in_one_line(tmp_path):
     folder = exported(tmp_path / "e")
     fake_verl(
         folder,
-        "echo 'ValueError: no such thing' >> logs/console_$ONESHOT_LAUNCH.log; echo 1 > logs/exit_$ONESHOT_LAUNCH",
+        f"echo 'ValueError: no such thing' >> logs/console_$ONESHOT_LAUNCH.log; {ended(1)}",
     )
     said = refused("cluster", "run", folder.path, "--no-check", "--quiet")
     assert "verl ended with 1: ValueError: no such thing" in said
