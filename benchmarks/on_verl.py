@@ -23,7 +23,7 @@ from oneshot_rlvr.cluster.preflight import preflight
 from oneshot_rlvr.commands.session import chosen_problems, finish
 from oneshot_rlvr.config import resolve
 from oneshot_rlvr.errors import OneshotError
-from oneshot_rlvr.files import write_json
+from oneshot_rlvr.files import read_jsonl, write_json
 from oneshot_rlvr.grading import Response
 from oneshot_rlvr.problems import Problem
 from oneshot_rlvr.runs import Run
@@ -71,6 +71,21 @@ def regraded(folder: Folder) -> tuple[int, int]:
     return equal, total
 
 
+def same_rollouts(there: Run, here: Run) -> tuple[int, int]:
+    """In how many steps two runs sampled the same texts, in whatever order, and how many steps there are."""
+    texts = (
+        [sorted(row["text"] for row in run.rollouts(step)) for step in run.rollout_steps()] for run in (there, here)
+    )
+    pairs = list(zip(*texts, strict=True))
+    return sum(a == b for a, b in pairs), len(pairs)
+
+
+def steps_of_launches(folder: Folder) -> list[list[int]]:
+    """The first and the last step that each launch logged."""
+    logged = ([int(line["step"]) for line in read_jsonl(folder.metrics_path(one))] for one in folder.launches())
+    return [[min(steps), max(steps)] for steps in logged]
+
+
 def study(recipe: str, work: Path, python: str, steps: int = STEPS) -> dict[str, Any]:
     """A run on verl, collected, beside the local loop's: what is equal, and how far off the rest is."""
     folder = run_on_verl(recipe, work, python, steps)
@@ -86,16 +101,16 @@ def study(recipe: str, work: Path, python: str, steps: int = STEPS) -> dict[str,
     return {
         "exported_at": folder.about["environment"]["commit"],
         "steps": len(theirs),
-        "launches": len(folder.launches()),
+        "launches": steps_of_launches(folder),
         "reward_first_5": sum(rewards[:5]) / 5,
         "reward_last_5": sum(rewards[-5:]) / 5,
         "seconds_a_step": sum(data["timing_s/step"] for _, data in folder.logged().values()) / len(theirs),
+        "seconds_a_step_here": sum(sum(line[name] for name in line if name.startswith("time/")) for line in ours)
+        / len(ours),
         "rewards_equal_our_regrade_of_verls_dumps": [equal, total],
         "logged_reward_off_by_at_most": max(abs(a - b) for a, b in zip(rewards, logged, strict=True)),
-        "steps_with_the_local_loops_rewards_and_lengths": sum(
-            a["reward/mean"] == b["reward/mean"] and a["response/length_mean"] == b["response/length_mean"]
-            for a, b in pairs
-        ),
+        "steps_with_the_local_loops_rollouts": same_rollouts(there, here),
+        "steps_with_the_local_loops_rewards": sum(a["reward/mean"] == b["reward/mean"] for a, b in pairs),
         "loss_off_by_at_most": max(abs(a["policy/loss"] - b["policy/loss"]) for a, b in pairs),
         "grad_norm_off_by_a_share_of_at_most": max(
             abs(a["policy/grad_norm"] / b["policy/grad_norm"] - 1) for a, b in pairs

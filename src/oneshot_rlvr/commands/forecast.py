@@ -149,6 +149,8 @@ def _probed(ids: Sequence[str], probing: Probing, quiet: bool) -> dict[str, Prob
 def _shipped() -> Path:
     from oneshot_rlvr.organism import FORECAST
 
+    if not FORECAST.exists():
+        raise OneshotError("no forecast ships with this version", where="--fitted", fix="Fit one: oneshot select fit.")
     return FORECAST
 
 
