@@ -45,12 +45,12 @@ for name, row in rows.items():
     print(f"{name:20} {row['auroc']:.3f}  {first}  {eighth}   {over}")
 
 # %% [markdown]
-# **Best of n.** The grey lines are what a selector is measured by: the majority vote and the oracle.
+# **Best of n.** The dotted lines are what a selector is measured by: the majority vote and the oracle.
 
 # %%
 fig, ax = plt.subplots(figsize=(8, 4.2))
 for name, row in rows.items():
-    style = {"color": "#9aa0a8", "ls": ":"} if name in ("majority", "oracle") else {}
+    style = {"majority": {"color": "k", "ls": ":"}, "oracle": {"color": "#9aa0a8", "ls": ":"}}.get(name, {})
     sizes, values = [int(n) for n in row["best_of"]], [100 * v for v in row["best_of"].values()]
     ax.plot(sizes, values, marker="o", label=name, **style)
 ax.set(xscale="log", xlabel="Candidates n", ylabel="Right (%)", title="The pick among n candidates")
@@ -59,18 +59,18 @@ ax.legend(fontsize=8)
 plt.show()
 
 # %% [markdown]
-# **Can its probabilities be taken at their word?** On the diagonal they can.
+# **Can its probabilities be taken at their word?** On the diagonal they can. A dot is as large as the share of paths.
 
 # %%
-fig, ax = plt.subplots(figsize=(5, 4.4))
-ax.plot([0, 1], [0, 1], ":", color="#9aa0a8")
-for name in NAMES:
-    if name not in ("majority", "oracle"):
-        bins = rows[name]["reliability"]
-        said, right = [b["said"] for b in bins], [b["right"] for b in bins]
-        ax.plot(said, right, marker="o", label=f"{name}: ECE {rows[name]['ece']:.3f}")
-ax.set(xlabel="Probability that was said", ylabel="Share that is right", title="Reliability")
-ax.legend(fontsize=7)
+shown = ["logprob", "probe", "hidden(shots=1)"]
+fig, axes = plt.subplots(1, len(shown), figsize=(10, 3.5), sharey=True)
+for ax, name in zip(axes, shown, strict=True):
+    bins = rows[name]["reliability"]
+    ax.plot([0, 1], [0, 1], ":", color="#9aa0a8")
+    sizes = [8 + 400 * b["n"] / sum(one["n"] for one in bins) for b in bins]
+    ax.scatter([b["said"] for b in bins], [b["right"] for b in bins], sizes, color="#3566b8", alpha=0.6)
+    ax.set(xlabel="Probability that was said", title=f"{name}: ECE {rows[name]['ece']:.3f}")
+axes[0].set(ylabel="Share that is right")
 plt.show()
 
 # %% [markdown]

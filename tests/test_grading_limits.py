@@ -59,7 +59,7 @@ def test_hostile_answers(tmp_path):
     canaries.mkdir()
     cases = hostile_responses(canaries)
     assert len(cases) > 150
-    with Grader(timeout=1.5) as grader, Watch(grader) as watch:
+    with Grader(timeout=1.5, workers=2) as grader, Watch(grader) as watch:
         grades = grader.grade_many([text for _, text, _ in cases], [gold for *_, gold in cases])
         pids = grader.pool.pids()
     named = list(zip((name for name, *_ in cases), grades, strict=True))
