@@ -132,7 +132,7 @@ def test_an_interrupted_evaluation_samples_nothing_twice(run, tmp_path, monkeypa
     assert done.items() <= transcripts(tmp_path / "cut").items()
 
 
-@pytest.mark.parametrize(("workers", "kills"), [("1", 1), pytest.param("2", 3, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("workers", "kills"), [("1", 2), pytest.param("2", 3, marks=pytest.mark.slow)])
 def test_killed_at_a_random_point_it_goes_on_to_identical_scores(run, tmp_path, workers, kills):
     """SIGKILL of the command, and so of its workers, at random times, against an uninterrupted evaluation."""
     suites = [part for name in ("numbers", "hard") for part in ("--suite", f"organism:{name}")]

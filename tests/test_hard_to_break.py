@@ -161,7 +161,6 @@ def test_a_folder_replaced_is_there_before_and_after_any_kill(tmp_path, monkeypa
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
 
 
-@pytest.mark.slow
 def test_an_interrupted_end_of_pretraining_can_go_on(tmp_path, monkeypatch):
     monkeypatch.setattr(pretraining, "SAVE_EVERY", 2)
     expected = pretraining.pretrain(tmp_path / "whole", "tiny", steps=3)

@@ -42,12 +42,12 @@ def test_one_seed_gives_the_same_weights_and_another_does_not(reference_run, tmp
     assert not same(weights(reference_run), weights(tiny_run(tmp_path / "other", seed=1)))
 
 
-def test_two_kills_and_resumes_give_the_same_weights(reference_run, tmp_path):
+def test_three_kills_and_resumes_give_the_same_weights(reference_run, tmp_path):
     """SIGKILL at random moments after a step was recorded: in sampling, an update, a checkpoint, wherever they fall."""
     path, rng = tmp_path / "run", random.Random(time.time_ns())
     run = Run(path)
     begin = ["train", "grpo", "--model", "tiny", "--out", path, *(x for s in TINY for x in ("--set", s))]
-    for kill in range(2):
+    for kill in range(3):
         resumed = 0 if kill == 0 else run.resumable_step()
         process = start_command(*(begin if kill == 0 else ["train", "--resume", path]))
         deadline = time.monotonic() + 120
