@@ -3,10 +3,10 @@
     python ../shared/models/get_model.py qwen2.5-coder-0.5b-instruct FOLDER
     python benchmarks/real_model.py FOLDER --out runs/real --json results/real_model.json
 
-Base, one-shot GRPO, a format-only reward and learning rate 0, over training seeds. The training problem is the one of
-16 short ones of DSR-sub whose success varies most. Every stage goes on where it stopped; expectations, written first,
-are in results/real_model/EXPECTATIONS.md. `--sums` trains on one sum instead and asks others: for models too small for
-GSM8K.
+Base, one-shot GRPO, a format-only reward and (a quarter as long) learning rate 0, over training seeds. The training
+problem is the one of 16 short ones of DSR-sub whose success varies most. Every stage goes on where it stopped;
+expectations, written first, are in results/real_model/EXPECTATIONS.md. `--sums` trains on one sum instead and asks
+others: for models too small for GSM8K.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from safetensors.torch import load_file
 
 import oneshot_rlvr as oneshot
 from oneshot_rlvr.config import resolve
@@ -31,7 +33,7 @@ from oneshot_rlvr.training import prepare
 from outcome import write
 
 CANDIDATES, TRIES, SHORT, LONGEST = 16, 8, 160, 6  # problems, samples each, characters of a question, of an answer
-STEPS, TOKENS = 24, 288
+STEPS, TOKENS, TEST_TOKENS = 24, 288, 512
 ALWAYS = {
     "batch.groups_per_step": 4,
     "sampling.temperature": 1.0,
@@ -45,7 +47,7 @@ ALWAYS = {
 CONDITIONS: dict[str, dict[str, Any]] = {
     "one_shot": {},
     "format": {"algorithm.reward": "format"},
-    "no_op": {"optimizer.learning_rate": 0.0},
+    "no_op": {"optimizer.learning_rate": 0.0, "run.steps": STEPS // 4},
 }
 SHOWN = 10
 
@@ -98,10 +100,17 @@ def trained(model: str, condition: str, seed: int, problem: Problem, out: Path) 
 
 def evaluated(target: str, name: str, suites: tuple[str, ...], limit: int, out: Path) -> ModelScores:
     """Greedy and avg@2 at 0.6 of a model on the suites; transcripts are kept, so it goes on where it stopped."""
-    scores = oneshot.evaluate(target, suites=suites, limit=limit, samples=2, temperature=0.6, out=out / f"eval-{name}")
+    asked: dict[str, Any] = {"samples": 2, "temperature": 0.6, "max_new_tokens": TEST_TOKENS}
+    scores = oneshot.evaluate(target, suites=suites, limit=limit, out=out / f"eval-{name}", **asked)
     found = scores.base or next(iter(scores.checkpoints.values()))
     print(name, {suite: (score.accuracy, score.greedy) for suite, score in found.suites.items()}, flush=True)
     return found
+
+
+def unchanged(model: str, weights: Path) -> bool:
+    """Whether a checkpoint has the model's weights, to the bit of what it is kept in."""
+    before, after = (load_file(Path(folder) / "model.safetensors") for folder in (model, weights))
+    return before.keys() == after.keys() and all(torch.equal(before[k].to(after[k].dtype), after[k]) for k in before)
 
 
 def kept(score: Score) -> dict[str, Any]:
@@ -143,18 +152,22 @@ def study(model: str, seeds: int, out: Path, simple: bool, limit: int) -> dict[s
         suites = (str(out / "sums.jsonl"),)
     base = evaluated(model, "base", suites, limit, out)
     table: dict[str, Any] = {"base": over_seeds([out / "eval-base"]), "seeds": seeds}
-    table |= {"paired": {}, "beyond_format": {}, "curves": {}, "transcripts": {}}
+    table |= {"paired": {}, "beyond_format": {}, "curves": {}, "transcripts": {}, "unchanged": []}
     for condition in CONDITIONS:
+        folders: list[Path] = []
         for seed in range(seeds):
             run = trained(model, condition, seed, chosen, out)
-            name = f"{condition}-{seed}"
-            after = evaluated(str(run.checkpoint_path(STEPS)), name, suites, limit, out)
-            table["paired"][name] = compare(str(out / "eval-base"), str(out / f"eval-{name}"))["suites"]
+            name, weights = f"{condition}-{seed}", run.checkpoint_path(run.steps()[-1])
+            same = unchanged(model, weights)  # then it answers as the base did, and is not asked again
+            after = base if same else evaluated(str(weights), name, suites, limit, out)
+            folders.append(out / ("eval-base" if same else f"eval-{name}"))
+            table["unchanged"] += [name] * same
+            table["paired"][name] = compare(str(out / "eval-base"), str(folders[-1]))["suites"]
             table["beyond_format"][name] = {s: beyond_format(base.suites[s], after.suites[s]) for s in base.suites}
             names = ("reward/mean", "outcome/correct", "response/truncated_fraction", "response/length_mean")
             table["curves"][name] = {n: [round(line[n], 4) for line in run.metrics()] for n in names}
             table["transcripts"][name] = transcripts(run)
-        table[condition] = over_seeds([out / f"eval-{condition}-{seed}" for seed in range(seeds)])
+        table[condition] = over_seeds(folders)
     return table | {"problem": {"question": chosen.question, "answer": chosen.answer}, "candidates": found}
 
 

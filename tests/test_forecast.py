@@ -17,8 +17,9 @@ from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.problems import find_problems, to_jsonl
 from oneshot_rlvr.selection import Candidates, rank
 from oneshot_rlvr.selection.forecast import FEWEST, Forecaster, coverage_of
-from oneshot_rlvr.selection.probes import FEATURES, Probe, read_probes, write_probes
-from oneshot_rlvr.selection.study import error_of_the_mean, root_mean_square
+from oneshot_rlvr.selection.probes import FEATURES, Probe, ProbeFile, read_probes, write_probes
+from oneshot_rlvr.selection.ranking import spearman
+from oneshot_rlvr.selection.study import error_of_the_mean, largest_by_chance, root_mean_square, skill_of_left_out
 from oneshot_rlvr.training.loop import experienced
 from oneshot_rlvr.training.update import gradient
 
@@ -98,7 +99,7 @@ def test_files_come_back(tmp_path):
     assert Forecaster.read(tmp_path / "f.json") == fitted
     known = {"a": drawn(1, 0.0, 0)[0][0], "b": ZERO}
     write_probes(tmp_path / "p.json", "tiny", "grpo", known)
-    assert read_probes(tmp_path / "p.json") == known
+    assert read_probes(tmp_path / "p.json") == ProbeFile("tiny", "grpo", known)
 
 
 @pytest.mark.parametrize(
@@ -130,6 +131,29 @@ def test_what_is_no_fit(tmp_path, change):
     path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     with pytest.raises(OneshotError, match="not a fitted forecast"):
         Forecaster.read(path)
+
+
+def test_where_nothing_can_be_learned_leaving_out_shows_nothing():
+    """A guess fitted on the others falls as the gain left out rises; beside the others' mean it does not."""
+    raw, beyond = [], []
+    for seed in range(12):
+        probes, _ = drawn(60, 0.0, seed)
+        gains = np.random.default_rng(seed + 100).normal(size=60).tolist()
+        guesses = Forecaster.fit(probes, gains).left_out()
+        raw.append(spearman(guesses, gains))
+        beyond.append(skill_of_left_out(guesses, gains)[0])
+    assert np.mean(raw) < -0.3
+    assert abs(np.mean(beyond)) < 0.12
+
+
+def test_the_best_of_many_is_not_taken_for_more_than_it_is():
+    """Of twenty scores that say nothing, one is alone below 0.05 most of the time; of all together one time in 20."""
+    draw, small = np.random.default_rng(0), 0
+    for seed in range(40):
+        scores, gains = draw.normal(size=(20, 30)).tolist(), draw.normal(size=30).tolist()
+        largest = largest_by_chance(scores, gains, 200, seed)
+        small += float(np.mean(largest >= largest[0])) <= 0.05
+    assert small <= 6
 
 
 def test_errors_by_hand():
@@ -186,7 +210,8 @@ def test_a_probe_is_the_first_steps_of_a_run(tmp_path):
 
 def study(path, gains):
     path.mkdir()
-    (path / "selection.json").write_text(json.dumps({"gains": [{"id": k, "gain": g} for k, g in gains.items()]}))
+    rows = [{"id": key, "gain": gain} for key, gain in gains.items()]
+    (path / "selection.json").write_text(json.dumps({"model": "tiny", "recipe": "grpo", "gains": rows}))
 
 
 def test_the_commands(tmp_path, monkeypatch):
@@ -197,11 +222,20 @@ def test_the_commands(tmp_path, monkeypatch):
     code, out, _ = oneshot("select", "fit", "one", "--probes", "p.json", "--out", "f.json")
     assert code == 0
     assert out.startswith("20 problems; left out in turn: Spearman 0.")
-    code, out, _ = oneshot("select", "check", "one", "--probes", "p.json", "--fitted", "f.json", "--out", "c.json")
+    assert "fitted on problems of this study" in refused(
+        "select", "check", "one", "--probes", "p.json", "--fitted", "f.json"
+    )
+    rows, gains = drawn(20, 2.0, 1)
+    study(tmp_path / "two", {f"p{i}": gain for i, gain in enumerate(gains)})
+    write_probes(tmp_path / "q.json", "tiny", "grpo", {f"p{i}": row for i, row in enumerate(rows)})
+    code, out, _ = oneshot("select", "check", "two", "--probes", "q.json", "--fitted", "f.json", "--out", "c.json")
     assert code == 0
     found = json.loads((tmp_path / "c.json").read_text())
     assert found["problems"] == 20
-    assert found["spearman"] > 0.8
+    assert found["spearman"] > 0.6
+    write_probes(tmp_path / "q.json", "organism", "grpo", {f"p{i}": row for i, row in enumerate(rows)})
+    assert "organism by grpo, and a study of tiny by grpo" in refused("select", "fit", "two", "--probes", "q.json")
+    assert "organism by grpo, and a study of tiny" in refused("select", "probe", "--study", "two")
     fast = [flag for setting in TINY for flag in ("--set", setting)]
     args = (
         "--pool",
@@ -222,6 +256,7 @@ def test_the_commands(tmp_path, monkeypatch):
     (row,) = json.loads(out[out.index("[") :])
     assert row["id"] == "pool-000"
     assert row["interval"][0] <= row["gain"] <= row["interval"][1]
+    assert row["cost_once"] == pytest.approx((2 * 16 + 4) / (16 * 100))  # four problems at two a step, four held out
     assert "no probe of 'q'" in refused_study(tmp_path, {"q": 1.0})
 
 
@@ -232,7 +267,7 @@ def refused_study(tmp_path, gains):
 
 def test_few_says_the_smallest_within_a_point():
     def row(average):
-        return {"average": average, "interval": [0, 1], "gain": 1, "by_seed": [average], "seeds": 1}
+        return {"average": average, "interval": [0, 1], "gain": 1, "by_seed": {"0": average}, "seeds": 1}
 
     table = {
         "pool": row(80.0),
@@ -241,9 +276,14 @@ def test_few_says_the_smallest_within_a_point():
         "random-1": row(60.0),
         "random-2": row(78.9),
     }
-    found = summary(table, [1, 2])
+    below = {
+        name: {"points": one["average"] - 80.0, "interval": [0, 1]} for name, one in table.items() if name != "pool"
+    }
+    found = summary(table, [1, 2], below)
     assert found["smallest_within_a_point"] == {"chosen": 2, "random": None}
     assert found["sizes"]["random"]["2"]["average"] == 78.9
+    assert found["sizes"]["chosen"]["1"]["minus_pool"]["points"] == -8.0
+    assert "minus_pool" not in found["pool"]
 
 
 SMALL = ("batch.groups_per_step=2", "run.validate_every=0")

@@ -204,9 +204,10 @@ def test_leaks_exact_near_and_none():
         Problem("sum", "Find $x$ if $7x - 8 = 12$.", "4", "t"),
         Problem("other", "What is the area of a circle of radius 3?", "9\\pi", "t"),
         Problem("short", "x", "1", "t"),
+        Problem("part", "17 cows and", "1", "t"),
     ]
     found = {leak.test_id: leak for leak in leaks(train, {"s": tests}, words=4)}
-    assert found.keys() == {"same", "near"}
+    assert found.keys() == {"same", "near", "part"}
     assert (found["same"].kind, found["same"].train_id, found["same"].same_answer) == ("exact", "t1", True)
     assert (found["near"].kind, found["near"].train_id) == ("near", "t0")
     assert found["near"].overlap == 12 / 16  # 19 words and signs: 16 stretches of four; four have the fair
@@ -221,3 +222,40 @@ def test_what_the_papers_pool_shares_with_its_benchmarks(shared_data, monkeypatc
     assert {leak["kind"] for leak in found} == {"near"}
     assert [leak["suite"] for leak in found] == ["math500"] * 5
     assert not any(leak["same_answer"] for leak in found)
+
+
+def test_a_local_copy_of_a_hub_set_has_the_hubs_columns(tmp_path, monkeypatch):
+    """Its own columns are named as the set's description has them; a file with ours is read as it is."""
+    monkeypatch.setenv("ONESHOT_DATA", str(tmp_path))
+    theirs = {"problem": "What is 2 + 2?", "solution": "4", "solution_hint": "Add."}
+    (tmp_path / "math3to5_olympiads_aime.jsonl").write_text(json.dumps(theirs))
+    (found,) = find_problems("math3to5-olympiads-aime")
+    assert (found.question, found.answer, found.solution) == ("What is 2 + 2?", "4", "Add.")
+    (tmp_path / "notbadai_math_reasoning.jsonl").write_text(json.dumps({"question": "q?", "answer": "1"}))
+    assert find_problems("notbadai-math-reasoning")[0].question == "q?"
+
+
+def test_a_part_of_a_local_copy_is_drawn(tmp_path, monkeypatch):
+    pytest.importorskip("datasets")
+    monkeypatch.setenv("ONESHOT_DATA", str(tmp_path))
+    rows = [{"prompt": f"q{i}?", "answer": f"{i}</s>", "reasoning": "r"} for i in range(200)]
+    for name in ("openseek_v1", "openseek_v1_test"):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    train, test = find_problems("openseek-v1"), find_problems("openseek-v1-test")
+    assert (len(train), len(test)) == (198, 2)
+    assert {p.question for p in train}.isdisjoint(p.question for p in test)
+    assert "####" in train[0].extra["instruction"]
+
+
+def test_rows_that_are_no_table(tmp_path):
+    rows = [{"question": f"q{i}?", "answer": "1", "difficulty": value} for i, value in enumerate((3, "hard"))]
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = ("--pool", tmp_path / "p.jsonl", "--pick", 2, "--repeat", 2, "--out", tmp_path / "p.parquet")
+    assert "not a table" in refused("problems", "build", "random-k", *asked)
+
+
+@pytest.mark.parametrize("pick", ["1,3-2", "3-2"])
+def test_a_range_backwards_is_refused(pick, tmp_path):
+    asked = ("--pool", "organism", "--rank-by", "length", "--out", tmp_path / "p.jsonl")
+    assert "cannot pick" in refused("problems", "build", "k-shot", *asked, "--pick", pick)
+    assert "picks nothing" in refused("train", "grpo", "--problems", "organism:pi_1,pi_5-pi_3")

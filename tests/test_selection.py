@@ -256,6 +256,7 @@ def test_predictions_find_what_predicts():
     assert "reads the problems" in found["level"]["why"]
     assert "alike" in found["varied"]["why"]
     assert abs(found["random"]["spearman"]) < 1
+    assert found["easy"]["p_value"] < 0.01 < found["random"]["p_value"]
     known = [row["spearman"] for row in found.values() if row["spearman"] is not None]
     assert [row["spearman"] for row in found.values()][: len(known)] == sorted(known, reverse=True)
 
@@ -341,6 +342,27 @@ def test_the_loop_ranks_trains_and_ranks_again(tmp_path):
     stamps = {path: path.stat().st_mtime_ns for path in (tmp_path / "l").rglob("*.safetensors")}
     assert oneshot(*command)[0] == 0
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "l").rglob("*.safetensors")} == stamps
+
+
+def test_the_loop_refuses_what_one_round_cannot_say(tmp_path):
+    quick = ["--model", "tiny", "--probe", 1, "--among", 3, "--suites", "organism:numbers", "--limit", 2]
+    assert "compares visits, and a round is one" in refused(
+        "select", "loop", *quick, "--by", "std", "--out", tmp_path / "a"
+    )
+    drops = ["--recipe", "dapo", "--out", tmp_path / "b"]
+    assert "tokens cannot be counted" in refused("select", "loop", "organism", *quick, *drops)
+
+
+def test_rollout_dumps_and_their_pool(tmp_path):
+    """verl's dumps know a problem by its prompt: it has the question in it, and maybe a shorter one's."""
+    pool = [Problem("a", "What is 1 + 1?", "2", "x"), Problem("b", "Now: What is 1 + 1?", "2", "x")]
+    for step in (1, 2):
+        rows = [{"input": f"user\n{p.question} Box it.\nassistant\n", "output": "2", "score": 1.0} for p in pool]
+        (tmp_path / f"{step}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = Candidates.of(pool, read_history(tmp_path))
+    assert sorted(found.ids) == ["a", "b"]
+    with pytest.raises(OneshotError, match="the pool has no problem"):
+        Candidates.of(pool[:1], read_history(tmp_path))
 
 
 def test_hyphens_may_stand_for_underscores(shared_data, monkeypatch):

@@ -41,7 +41,7 @@ def _row(name: str, cells: Sequence[Cell]) -> dict[str, Any]:
         "paper": None if says is None else says.figure,
         "seeds": len(cells),
         "paper_row": None if says is None else str(says),
-        "by_seed": [average_of([one]) for one in rates],
+        "by_seed": {str(cell.seed): average_of([one["rates"]]) for cell, one in zip(cells, found, strict=True)},
         "suites": {suite: round(100 * mean([mean(one[suite]) for one in rates]), 1) for suite in rates[0]},
     }
     if cells[0].row.trains:
@@ -56,6 +56,16 @@ def _row(name: str, cells: Sequence[Cell]) -> dict[str, Any]:
             "seconds": round(sum(one["seconds"] for one in found)),
         }
     return row
+
+
+def difference(cells: Sequence[Cell], minus: Sequence[Cell]) -> dict[str, Any] | None:
+    """How many points one row is above another on the same problems, over the seeds that both have a result of."""
+    ours, theirs = ({cell.seed: cell.result()["rates"] for cell in row if cell.path.exists()} for row in (cells, minus))
+    seeds = [seed for seed in ours if seed in theirs]
+    if not seeds:
+        return None
+    pairs = [ours[seed] for seed in seeds], [theirs[seed] for seed in seeds]
+    return {"points": round(average_of(pairs[0]) - average_of(pairs[1]), 2), "interval": _interval(*pairs)}
 
 
 def _says(cell: Cell) -> PaperRow | None:

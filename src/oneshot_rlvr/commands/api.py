@@ -102,6 +102,7 @@ def evaluate(
     limit: int | None = None,
     samples: int | None = None,
     temperature: float | None = None,
+    max_new_tokens: int | None = None,
     every: int = 1,
     out: str | Path | None = None,
     workers: int | str | None = None,
@@ -115,6 +116,7 @@ def evaluate(
         limit: only the first problems of each suite.
         samples: k of avg@k, instead of the protocol's.
         temperature: of the samples, instead of the protocol's.
+        max_new_tokens: of a response, instead of the protocol's or the model's.
         every: of a run, every k-th checkpoint and the last.
         out: where scores and transcripts go; by default into the run, or under `runs/`.
         workers: sampling processes, by default one a core for small models; or a Ray cluster's address, or `local`.
@@ -122,7 +124,8 @@ def evaluate(
     Raises:
         OneshotError: no such model, run, protocol or suite.
     """
-    asked = get_protocol(protocol).changed_by({}, {"samples": samples, "temperature": temperature}, limit)
+    sampling = {"samples": samples, "temperature": temperature}
+    asked = get_protocol(protocol).changed_by({"max_new_tokens": max_new_tokens}, sampling, limit)
     path = target.path if isinstance(target, Run) else target
     options = Options(suites, Path(out) if out else None, every, limit, workers=workers)
     result = evaluate_target(str(path), asked, options)

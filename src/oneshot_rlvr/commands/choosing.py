@@ -33,7 +33,7 @@ def candidates_of(pool: str | None, history: str | Path | None, probes: Path | N
         problems = run.problems
     seen = None if history is None else read_history(history)
     found = Candidates.of(problems, seen, history or "")
-    return found if probes is None else replace(found, probes=read_probes(probes))
+    return found if probes is None else replace(found, probes=read_probes(probes).probes)
 
 
 def _is_history(pool: str) -> bool:

@@ -7,6 +7,7 @@ anew: that is how it differs from a run that changes its problem.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,6 +19,7 @@ from oneshot_rlvr.commands.ablation import Rates
 from oneshot_rlvr.commands.ablation_table import average_of
 from oneshot_rlvr.config import Config, resolve
 from oneshot_rlvr.config.sections import ModelSection
+from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.evaluation import Checkpoint, Evaluator, Sampling, get_protocol
 from oneshot_rlvr.evaluation.scoring import rates_of
 from oneshot_rlvr.evaluation.statistics import paired_difference
@@ -32,6 +34,9 @@ Row = dict[str, Any]
 _Answers = dict[str, list[Row]]
 SPARE = 1.25  # steps of the fixed choice, of those expected to take as many tokens: its nearest checkpoint counts
 SAVE_EVERY = 5
+OF_VISITS = ("std", "variance", "varied")  # selectors that score every problem 0 by a single visit
+COLLECTOR = "once"  # the one that records all that it samples
+SHORT = 0.02  # of the tokens: by more than that the two are not equal
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,13 @@ def tokens_by_step(run: Run) -> dict[int, int]:
     return found
 
 
+def fewest_a_step(run: Run) -> float:
+    """The tokens of a step of a run, of its first half or its second, whichever took fewer: responses get shorter."""
+    totals = [0, *tokens_by_step(run).values()]
+    half = len(totals) // 2
+    return min(totals[half] / half, (totals[-1] - totals[half]) / (len(totals) - 1 - half)) or 1
+
+
 def run_loop(loop: Loop, heard: Callable[[str], None]) -> dict[str, Any]:
     """The curriculum, then the first round's choice for as many tokens: rounds, scores in percent, the difference.
 
@@ -120,6 +132,18 @@ def run_loop(loop: Loop, heard: Callable[[str], None]) -> dict[str, Any]:
         OneshotError: a selector that cannot rank by responses, or what a run raises.
         Interrupted: stopped by the user; the same call goes on.
     """
+    if loop.by.partition("(")[0].strip() in OF_VISITS:
+        raise OneshotError(
+            f"{loop.by} compares visits, and a round is one",
+            where="--by",
+            fix="Rank by disagreement, half, hard or another that reads a single visit.",
+        )
+    if loop.base.algorithm.collector != COLLECTOR:
+        raise OneshotError(
+            f"{loop.base.algorithm.collector} leaves out groups without recording them, so tokens cannot be counted",
+            where="algorithm.collector",
+            fix=f"--set algorithm.collector={COLLECTOR}.",
+        )
     base = loop.base.model
     weights, rounds = base, list[Row]()
     for place in range(loop.rounds):
@@ -129,13 +153,16 @@ def run_loop(loop: Loop, heard: Callable[[str], None]) -> dict[str, Any]:
         weights = weights_of(run, last)
         rounds.append({"chosen": chosen, "probe_tokens": probed, "tokens": tokens_by_step(run)[last]})
         heard(f"round {place + 1}: {', '.join(chosen)}")
-    trained = sum(row["tokens"] for row in rounds)
-    total = trained + sum(row["probe_tokens"] for row in rounds)
-    steps = max(1, round(SPARE * loop.rounds * loop.burst * total / trained))
+    total = sum(row["tokens"] + row["probe_tokens"] for row in rounds)
+    steps = max(1, math.ceil(SPARE * total / fewest_a_step(Run(loop.out / "round_1"))))
     fixed = loop.train("fixed", None, rounds[0]["chosen"], steps, f"run.save_every={SAVE_EVERY}")
     spent = tokens_by_step(fixed)
     step = min(fixed.steps(), key=lambda one: abs(spent[one] - total))
     heard(f"fixed choice: {', '.join(rounds[0]['chosen'])}")
+    if spent[step] < (1 - SHORT) * total:
+        heard(
+            f"fixed choice: its responses became so short that it ends {total - spent[step]:,} tokens before the loop"
+        )
     scores = {"base": loop.rates(base), "loop": loop.rates(weights), "fixed": loop.rates(weights_of(fixed, step))}
     difference = paired_difference(list(scores["fixed"].values()), list(scores["loop"].values()))
     averages = {name: average_of([rates]) for name, rates in scores.items()}

@@ -60,7 +60,7 @@ def few(
 
     candidates = candidates_of(pool, history, probes)
     empty = {p.id for p in candidates.problems or () if not p.answer.strip()}
-    ids = [row.id for row in rank(candidates, by) if row.id not in empty]
+    ids = [row.id for row in rank(candidates, by) if row.score is not None and row.id not in empty]
     counts = _counts(sizes, len(ids))
     asked = Asked(out, model, seeds, steps, settings or (), "honest", with_commas(suites), limit, samples, workers)
     cells = [cell for seed in range(seeds) for cell in cells_of_a_seed(seed, ids, counts, pool, recipe, asked)]
@@ -70,12 +70,14 @@ def few(
 
 def _written(cells: Sequence[Cell], about: dict[str, Any], counts: Sequence[int]) -> str:
     """`few.json`, what it was made with, a page; returns the table for people."""
-    from oneshot_rlvr.commands.ablation_table import table_of
+    from oneshot_rlvr.commands.ablation_table import difference, table_of
     from oneshot_rlvr.files import write_json
     from oneshot_rlvr.reporting.curves import write_sizes
     from oneshot_rlvr.runs.environment import environment
 
-    out, found = cells[0].asked.out, {**about, **summary(table_of(cells), counts)}
+    named = {name: [cell for cell in cells if cell.row.name == name] for name in {cell.row.name for cell in cells}}
+    below = {name: difference(same, named[POOL]) for name, same in named.items() if name != POOL}
+    out, found = cells[0].asked.out, {**about, **summary(table_of(cells), counts, below)}
     write_json(out / "few.json", found)
     write_sizes(out / "few.html", found["sizes"], found["pool"])
     write_json(out / "about.json", environment(cells[0].config.model.device, 1))
@@ -109,12 +111,19 @@ def cells_of_a_seed(
     return cells
 
 
-def summary(table: dict[str, dict[str, Any]], counts: Sequence[int]) -> dict[str, Any]:
-    """Each size's figures, and the smallest whose average is within `WITHIN` of the pool's; None where none is."""
+def summary(
+    table: dict[str, dict[str, Any]], counts: Sequence[int], below: dict[str, dict[str, Any] | None]
+) -> dict[str, Any]:
+    """Each size's figures, and the smallest whose average is within `WITHIN` of the pool's; None where none is.
+
+    `below` has the rows' differences from the pool on the same problems, with their intervals.
+    """
 
     def kept(name: str) -> dict[str, Any] | None:
         keys = ("average", "interval", "gain", "by_seed", "seeds")
-        return {key: table[name][key] for key in keys} if name in table else None
+        if name not in table:
+            return None
+        return {key: table[name][key] for key in keys} | ({"minus_pool": below[name]} if name in below else {})
 
     whole = kept(POOL)
     found: dict[str, Any] = {"pool": whole, "sizes": {}, "smallest_within_a_point": {}}
@@ -134,11 +143,20 @@ def _markdown(found: dict[str, Any]) -> str:
     lines = ["| problems | chosen | by chance |", "|---|---|---|"]
     for n, chosen in found["sizes"][CHOSEN].items():
         lines.append(f"| {n} | {_said(chosen)} | {_said(found['sizes'][CHANCE][n])} |")
-    lines.append(f"| the pool | {_said(found['pool'])} | |")
+    whole = found["pool"]
+    lines.append(f"| the pool | {'-' if whole is None else _span(whole['average'], whole['interval'], '.1f')} | |")
     for what, n in found["smallest_within_a_point"].items():
         lines.append(f"Within {WITHIN:g} point of the pool, {what}: {'none of these sizes' if n is None else n}")
     return "\n".join(lines) + "\n"
 
 
 def _said(row: dict[str, Any] | None) -> str:
-    return "-" if row is None else f"{row['average']:.1f} ({row['interval'][0]:.1f} to {row['interval'][1]:.1f})"
+    if row is None:
+        return "-"
+    beside = row["minus_pool"]
+    said = "" if beside is None else f"; {_span(beside['points'], beside['interval'], '+.1f')} from the pool"
+    return _span(row["average"], row["interval"], ".1f") + said
+
+
+def _span(value: float, interval: Sequence[float], how: str) -> str:
+    return f"{value:{how}} ({interval[0]:{how}} to {interval[1]:{how}})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,13 +18,15 @@ if TYPE_CHECKING:
 
     from oneshot_rlvr.commands.probing import Probing
     from oneshot_rlvr.selection.forecast import Prediction
-    from oneshot_rlvr.selection.probes import Probe
+    from oneshot_rlvr.selection.probes import Probe, ProbeFile
 
+SEED = 1000  # a study's seeds count from 0: what a probe samples is not what a run that it forecasts will
 PoolName = Annotated[str, typer.Option("--pool", help="The problem file or named set that they are of.")]
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids of problems.")]
 Recipe = Annotated[str, typer.Option(help="How each would be trained.")]
 Study = Annotated[Path, typer.Argument(help="A folder of `oneshot select study`.")]
 ProbesFile = Annotated[Path, typer.Option("--probes", help="A file of `oneshot select probe`.")]
+Seed = Annotated[int, typer.Option(help="Of the probe's rollouts; by default none that a run is likely to have.")]
 HeldOut = Annotated[int, typer.Option(min=1, help="How many held-out problems are asked before and after a burst.")]
 
 
@@ -34,7 +37,7 @@ def probe(
     model: ModelName = "organism",
     recipe: Recipe = "grpo",
     held_out: HeldOut = 128,
-    seed: Annotated[int, typer.Option()] = 0,
+    seed: Seed = SEED,
     out: Annotated[Path, typer.Option(help="Folder; probes.json is written there.")] = Path("runs/probes"),
     settings: Settings = None,
     quiet: Quiet = False,
@@ -46,11 +49,18 @@ def probe(
 
     if ids and study is not None:
         raise OneshotError("problems by id, and a study", where="--study", fix="Give one of them.")
-    wanted = [row["id"] for row in _gains(study)] if study is not None else ids or [p.id for p in find_problems(pool)]
-    found = _probed(wanted, Probing(out, pool, held_out, model, recipe, seed, settings or ()), quiet)
+    if study is not None:
+        measured = _measured(study)
+        measured.refuse_others(model, recipe, "--model, --recipe")
+        wanted = [row["id"] for row in measured.gains]
+    else:
+        wanted = ids or [p.id for p in find_problems(pool)]
+    probing = Probing(out, pool, held_out, model, recipe, seed, settings or ())
+    found = _probed(wanted, probing, quiet)
     write_probes(out / "probes.json", model, recipe, found)
     cost = max(one.cost for one in found.values())
-    print(plain(f"{len(found)} probes, {100 * cost:.1f} % of a run each: {out}/probes.json"))
+    once = f"the pool's gradient, made once, {100 * probing.once:.1f} %"
+    print(plain(f"{len(found)} probes, {100 * cost:.1f} % of a run each, {once}: {out}/probes.json"))
 
 
 def fit(
@@ -63,13 +73,14 @@ def fit(
 
     from oneshot_rlvr.selection.forecast import Forecaster
     from oneshot_rlvr.selection.probes import read_probes
-    from oneshot_rlvr.selection.study import correlated
+    from oneshot_rlvr.selection.study import skill_of_left_out
 
-    kept, gains = _joined(study, read_probes(probes), probes)
+    known = read_probes(probes)
+    kept, gains = _joined(study, known, probes)
     fitted = Forecaster.fit(kept, gains)
     guessed = fitted.left_out()
-    correlation, _ = correlated(guessed, gains)
-    fitted.write(out, {"study": str(study), "probes": str(probes), "problems": len(gains)})
+    correlation, _ = skill_of_left_out(guessed, gains)
+    fitted.write(out, {"model": known.model, "recipe": known.recipe, "problems": len(gains)})
     error, spread = np.std(np.subtract(guessed, gains)), np.std(gains)
     said = "-" if correlation is None else f"{correlation:.2f}"
     print(plain(f"{len(gains)} problems; left out in turn: Spearman {said}, error {error:.1f} of {spread:.1f} points"))
@@ -82,7 +93,7 @@ def forecast(
     recipe: Recipe = "grpo",
     fitted: Annotated[Path | None, typer.Option(help="A file of `oneshot select fit`; else the organism's.")] = None,
     held_out: HeldOut = 128,
-    seed: Annotated[int, typer.Option()] = 0,
+    seed: Seed = SEED,
     out: Annotated[Path, typer.Option(help="Folder in which probes are kept.")] = Path("runs/probes"),
     as_json: Annotated[bool, typer.Option("--json", help="Print rows as JSON.")] = False,
     settings: Settings = None,
@@ -93,11 +104,13 @@ def forecast(
     from oneshot_rlvr.selection.forecast import Forecaster
 
     forecaster = Forecaster.read(fitted or _shipped())
-    found = _probed(ids, Probing(out, pool, held_out, model, recipe, seed, settings or ()), quiet or as_json)
+    probing = Probing(out, pool, held_out, model, recipe, seed, settings or ())
+    found = _probed(ids, probing, quiet or as_json)
     predicted = dict(zip(found, forecaster.predict(list(found.values())), strict=True))
     order = sorted(predicted, key=lambda key: -predicted[key].gain)
     if as_json:
-        print(json.dumps([_row(key, found[key], predicted[key]) for key in order], indent=1))
+        rows = [_row(key, found[key], predicted[key]) | {"cost_once": probing.once} for key in order]
+        print(json.dumps(rows, indent=1))
         return
     for key in order:
         p = predicted[key]
@@ -118,7 +131,14 @@ def check(
 
     known = read_probes(probes)
     kept, gains = _joined(study, known, probes)
-    predicted = Forecaster.read(fitted or _shipped()).predict(kept)
+    forecaster = Forecaster.read(fitted or _shipped())
+    if forecaster.saw(kept, gains):
+        raise OneshotError(
+            "the forecast was fitted on problems of this study",
+            where=study,
+            fix="Check it on a study of another model.",
+        )
+    predicted = forecaster.predict(kept)
     correlation, interval = correlated([p.gain for p in predicted], gains)
     found: dict[str, Any] = {
         "problems": len(gains),
@@ -158,28 +178,49 @@ def _row(key: str, probe: Probe, predicted: Prediction) -> dict[str, Any]:
     return {"id": key, "gain": predicted.gain, "interval": [predicted.low, predicted.high], "cost": probe.cost}
 
 
-def _gains(study: Path) -> list[dict[str, Any]]:
-    """The problems of a study, with what each gained."""
+@dataclass(frozen=True)
+class _Measured:
+    """A study's problems with what each gained, and of what model and recipe."""
+
+    path: Path
+    model: str
+    recipe: str
+    gains: list[dict[str, Any]]
+
+    def refuse_others(self, model: str, recipe: str, where: str) -> None:
+        """Raise where these are another model's, or another recipe's."""
+        if (model, recipe) != (self.model, self.recipe):
+            raise OneshotError(
+                f"{model} by {recipe}, and a study of {self.model} by {self.recipe}",
+                where=where,
+                fix=f"Probe it as it was trained: oneshot select probe --study {self.path} --model {self.model}.",
+            )
+
+
+def _measured(study: Path) -> _Measured:
     from oneshot_rlvr.files import read_json
 
     fix = "Give a folder of `oneshot select study`."
     found = read_json(study / "selection.json", fix)
-    rows = found.get("gains") if isinstance(found, dict) else None
-    if not isinstance(rows, list) or not rows or not all(_is_gain(row) for row in rows):
+    values: dict[str, Any] = found if isinstance(found, dict) else {}
+    model, recipe, rows = (values.get(key) for key in ("model", "recipe", "gains"))
+    named = isinstance(model, str) and isinstance(recipe, str)
+    if not named or not isinstance(rows, list) or not rows or not all(map(_is_gain, rows)):
         raise OneshotError("not a study's result", where=study / "selection.json", fix=fix)
-    return rows
+    return _Measured(study, model, recipe, rows)
 
 
 def _is_gain(row: object) -> bool:
     return isinstance(row, dict) and isinstance(row.get("id"), str) and isinstance(row.get("gain"), int | float)
 
 
-def _joined(study: Path, known: dict[str, Probe], where: Path) -> tuple[list[Probe], list[float]]:
+def _joined(study: Path, known: ProbeFile, where: Path) -> tuple[list[Probe], list[float]]:
     """Each problem's probe and gain."""
-    rows = _gains(study)
-    for row in rows:
-        if row["id"] not in known:
+    measured = _measured(study)
+    measured.refuse_others(known.model, known.recipe, str(where))
+    for row in measured.gains:
+        if row["id"] not in known.probes:
             raise OneshotError(
                 f"no probe of {row['id']!r}", where=where, fix=f"Make them: oneshot select probe --study {study}."
             )
-    return [known[row["id"]] for row in rows], [float(row["gain"]) for row in rows]
+    return [known.probes[row["id"]] for row in measured.gains], [float(row["gain"]) for row in measured.gains]

@@ -90,6 +90,14 @@ class Probing:
         """Where a problem's probe is kept."""
         return self.out / "probes" / f"{fold(self._key, problem):016x}.json"
 
+    @cached_property
+    def once(self) -> float:
+        """What the pool's mean gradient and asking the untrained model cost, as a share of a whole run's rollouts."""
+        config = self.configured([])
+        steps, size = -(-len(self.problems) // config.batch.groups_per_step), config.batch.group_size
+        rollouts = config.batch.groups_per_step * size
+        return (steps * rollouts + len(self.held_out)) / (rollouts * config.run.steps)
+
     def run(self, ids: Sequence[str], heard: Callable[[str, int, int], None]) -> dict[str, Probe]:
         """The probes of these problems; those that are there already are not made again.
 

@@ -122,12 +122,9 @@ def build(
         indices = random.Random(seed).sample(usable, _count(pick, len(usable)))
     else:
         ranking = rank(candidates, rank_by)
-        ranked = [row.index for row in ranking]
+        indices = [ranking[place - 1].index for place in ranks]
         if longest is not None:
-            ranked = short_enough(candidates, ranked, longest, model)
-        if max(ranks) > len(ranked):
-            raise OneshotError(f"{len(ranked)} problems are short enough", where="--longest", fix="Allow longer ones.")
-        indices = [ranked[place - 1] for place in ranks]
+            indices = short_enough(candidates, indices, longest, model)
     if question is not None or answer is not None:
         candidates = asked_instead(candidates, indices, question, answer)
     if label is not None:
@@ -154,8 +151,8 @@ def _ranks(pick: str, most: int) -> list[int]:
     for part in pick.split(","):
         first, _, last = part.partition("-")
         ends = [_count(end.strip().removeprefix("pi_"), most) for end in (first, last or first)]
-        found += range(ends[0], ends[1] + 1)
-    if not found or len(set(found)) < len(found):
+        found += range(ends[0], ends[1] + 1) or [0]
+    if 0 in found or len(set(found)) < len(found):
         raise OneshotError(f"cannot pick {pick[:40]!r}", where="--pick", fix="Name each rank once, the lower first.")
     return found
 

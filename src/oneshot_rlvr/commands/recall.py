@@ -11,6 +11,7 @@ from rich.table import Table
 
 from oneshot_rlvr.commands.options import Limit
 from oneshot_rlvr.commands.terminal import Settings, plain, show
+from oneshot_rlvr.errors import OneshotError
 
 if TYPE_CHECKING:
     from oneshot_rlvr.config import Config
@@ -60,6 +61,13 @@ def _written(config: Config, texts: Sequence[str], share: float) -> list[str]:
     policy = load_policy(config.model, config.speed.shared_prefix)
     ids = [tuple(policy.tokenizer(text)["input_ids"]) for text in texts]
     room = 16 + int(1.5 * max(len(row) for row in ids) * (1 - share) / share)
-    sampler = make_sampler(policy, config, max(len(row) for row in ids) + room)
+    longest = max(len(row) for row in ids) + room
+    if policy.longest is not None and longest > policy.longest:
+        raise OneshotError(
+            f"a question and its end may take {longest} tokens, and the model has room for {policy.longest}",
+            where="--suite",
+            fix="Ask a set with shorter questions, or fewer with --limit.",
+        )
+    sampler = make_sampler(policy, config, longest)
     prompts = [Prompt(str(place), row, place) for place, row in enumerate(ids)]
     return [one[0].text for one in sampler.sample(prompts, 1, SamplingParams(0.0, max_new_tokens=room))]

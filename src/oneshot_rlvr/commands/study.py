@@ -110,8 +110,13 @@ def _written(out: Path, cells: Sequence[Cell], candidates: Candidates, chosen: S
     if len(rows) < 2:
         return "Fewer than two problems have a result.\n"
     seeds = min(row["seeds"] for row in rows)
-    agreement = agreement_of_seeds([row["by_seed"][:seeds] for row in rows])
+    common = [
+        seed for seed in rows[0]["by_seed"] if all(seed in row["by_seed"] for row in rows)
+    ]  # some may have failed
+    agreement = agreement_of_seeds([[row["by_seed"][seed] for seed in common] for row in rows])
     found = {
+        "model": cells[0].asked.model,
+        "recipe": cells[0].row.recipe,
         "problems": len(rows),
         "seeds": seeds,
         "agreement_of_seeds": agreement,
@@ -130,29 +135,30 @@ def _written(out: Path, cells: Sequence[Cell], candidates: Candidates, chosen: S
 def _learned(candidates: Candidates, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """A ranking learned from the probes, each problem's forecast by a fit on the others; beside guessing their mean."""
     from oneshot_rlvr.selection.forecast import FEWEST, Forecaster
-    from oneshot_rlvr.selection.study import correlated, error_of_the_mean, root_mean_square
+    from oneshot_rlvr.selection.study import error_of_the_mean, root_mean_square, skill_of_left_out
 
     known = [(probe, row["gain"]) for row in rows if (probe := (candidates.probes or {}).get(row["id"])) is not None]
     if len(known) < FEWEST:
         return {"spearman": None, "why": f"{len(known)} problems of the study have probes"}
     gains = [gain for _, gain in known]
     guesses = Forecaster.fit([probe for probe, _ in known], gains).left_out()
-    correlation, interval = correlated(guesses, gains)
+    correlation, interval = skill_of_left_out(guesses, gains)
     error = root_mean_square([guess - gain for guess, gain in zip(guesses, gains, strict=True)])
     return {"spearman": correlation, "interval": interval, "error": error, "error_of_mean": error_of_the_mean(gains)}
 
 
 def _markdown(found: dict[str, Any]) -> str:
-    lines = ["| selector | Spearman with the gain | 95 % interval |", "|---|---|---|"]
+    lines = ["| selector | Spearman with the gain | 95 % interval | p of all together |", "|---|---|---|---|"]
     for name, row in found["selectors"].items():
         if row["spearman"] is None:
-            lines.append(f"| {name} | - | {row['why']} |")
+            lines.append(f"| {name} | - | {row['why']} | |")
         else:
-            lines.append(f"| {name} | {row['spearman']:.2f} | {row['interval'][0]:.2f} to {row['interval'][1]:.2f} |")
+            span = f"{row['interval'][0]:.2f} to {row['interval'][1]:.2f}"
+            lines.append(f"| {name} | {row['spearman']:.2f} | {span} | {row['p_value']:.3f} |")
     learned = found.get("learned")
     if learned is not None and learned["spearman"] is not None:
         low, high = learned["interval"]
-        lines += [f"| learned, left out in turn | {learned['spearman']:.2f} | {low:.2f} to {high:.2f} |", ""]
+        lines += [f"| learned, left out in turn | {learned['spearman']:.2f} | {low:.2f} to {high:.2f} | |", ""]
         lines.append(f"Learned: {learned['error']:.1f} points off; the others' mean {learned['error_of_mean']:.1f}.")
     gains = sorted(found["gains"], key=lambda row: -row["gain"])
     lines.append("")

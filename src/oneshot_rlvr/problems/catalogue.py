@@ -10,7 +10,7 @@ from oneshot_rlvr.errors import OneshotError, nearest
 from oneshot_rlvr.files import checksum_of
 from oneshot_rlvr.problems.adapters import foreign_problems, is_foreign
 from oneshot_rlvr.problems.benchmarks import ON_HUB, RANKINGS, WHERE
-from oneshot_rlvr.problems.hub import from_hub, named_on_hub
+from oneshot_rlvr.problems.hub import from_copy, from_hub, named_on_hub
 from oneshot_rlvr.problems.known import SETS, named_sets
 from oneshot_rlvr.problems.loaders import READERS, load_problems
 from oneshot_rlvr.problems.problem import Problem, to_jsonl
@@ -57,6 +57,8 @@ def find_problems(name: str, skip_bad_rows: bool = False, unlabelled: bool = Fal
     whole, _, picks = name.rpartition(":")
     if name not in sets and whole and all(_PICK.fullmatch(pick) for pick in picks.split(",")):
         return _picked(_known_as(whole), picks.split(","), skip_bad_rows)
+    if name in sets and name in ON_HUB:
+        return from_copy(sets[name], ON_HUB[name], skip_bad_rows, unlabelled)
     if name in sets:
         return load_problems(sets[name], skip_bad_rows, unlabelled)
     if name in ON_HUB:
@@ -101,12 +103,12 @@ def _picked(name: str, picks: Sequence[str], skip_bad_rows: bool) -> list[Proble
     found: dict[str, Problem] = {}
     for pick in picks:
         first, last = (max(ranking) if end == "last" else int(end) for end in _ends(pick))
+        if first > last:
+            raise OneshotError(f"{pick} picks nothing", where=name, fix="Write the lower rank first.")
         for place in range(first, last + 1):
             if place not in ranking or ranking[place] not in problems:
                 raise OneshotError(f"no problem pi_{place} is known", where=name, fix=f"Known are {_known(ranking)}.")
             found[ranking[place]] = problems[ranking[place]]
-    if not found:
-        raise OneshotError(f"{','.join(picks)} picks nothing", where=name, fix="Write the lower rank first.")
     return list(found.values())
 
 

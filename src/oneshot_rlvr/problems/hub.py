@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 from oneshot_rlvr.errors import OneshotError, first_line
-from oneshot_rlvr.problems.loaders import from_rows
+from oneshot_rlvr.problems.loaders import READERS, from_rows, load_problems
 from oneshot_rlvr.problems.problem import Problem
 
 COLUMNS = ("question", "answer", "id", "category", "level", "solution")  # that can be named
@@ -78,18 +80,42 @@ def from_hub(wanted: HubSet, skip_bad_rows: bool = False, unlabelled: bool = Fal
         OneshotError: `datasets` is not installed, the hub cannot be reached, or rows that cannot be used.
     """
     fix = "Set ONESHOT_DATA to a folder with this set as .jsonl, .csv or .parquet."
-    try:
-        import datasets
-    except ImportError as error:
-        raise OneshotError(
-            f"the set {wanted.name!r} is not in ONESHOT_DATA, and the package `datasets` is not installed",
-            fix=f"pip install 'oneshot-rlvr[hub]'. Or: {fix}",
-        ) from error
+    datasets = _datasets(f"the set {wanted.name!r} is not in ONESHOT_DATA", f" Or: {fix}")
     where = f"{wanted.repository}, {wanted.split}"
     try:
         rows: Any = datasets.load_dataset(wanted.repository, wanted.configuration, split=wanted.split)
     except Exception as error:  # the library's own: no network, no such set, a script where data should be
         raise OneshotError(f"cannot load the set: {first_line(error)}", where=where, fix=fix) from error
+    return _problems(rows, wanted, where, skip_bad_rows, unlabelled)
+
+
+def from_copy(path: Path, wanted: HubSet, skip_bad_rows: bool = False, unlabelled: bool = False) -> list[Problem]:
+    """A set's problems from a local file: the hub's own split, by its columns, or else problems as `load_problems` has.
+
+    Raises:
+        OneshotError: a file that cannot be used, or `datasets` is not installed where a part is drawn with it.
+    """
+    theirs = set(wanted.columns.values())
+    if not theirs or not all(theirs <= row.keys() for _, row in itertools.islice(READERS[path.suffix](path), 1)):
+        return load_problems(path, skip_bad_rows, unlabelled)
+    rows: Any = [row for _, row in READERS[path.suffix](path)]
+    if wanted.part is not None:
+        rows = _datasets(f"{wanted.name!r} is a part that it draws").Dataset.from_list(rows)
+    return _problems(rows, wanted, str(path), skip_bad_rows, unlabelled)
+
+
+def _datasets(why: str, otherwise: str = "") -> Any:
+    try:
+        import datasets
+    except ImportError as error:
+        raise OneshotError(
+            f"{why}, and the package `datasets` is not installed", fix=f"pip install 'oneshot-rlvr[hub]'.{otherwise}"
+        ) from error
+    return datasets
+
+
+def _problems(rows: Any, wanted: HubSet, where: str, skip_bad_rows: bool, unlabelled: bool) -> list[Problem]:
+    """Of a split's rows."""
     if wanted.part is not None:
         rows = _part(rows, wanted.part)
     found = _numbered(rows, wanted, where)

@@ -37,8 +37,8 @@ def leaks(
     """For every test problem that leaks, the training problem that is most like it.
 
     Exact: equal words and signs, whatever their case and space. Near: at least `share` of the test question's n-grams
-    of `words` words or signs are in the training question. As the overlap test of GPT-3 (2005.14165, appendix C), which
-    takes 13 words, with fewer since questions are short.
+    of `words` words or signs are in the training question, or all of a question that is too short for one. As the
+    overlap test of GPT-3 (2005.14165, appendix C), which takes 13 words, with fewer since questions are short.
     """
     texts = [_tokens(problem.question) for problem in train]
     exact = {tuple(text): place for place, text in reversed(list(enumerate(texts)))}
@@ -46,6 +46,7 @@ def leaks(
     for place, text in enumerate(texts):
         for gram in _grams(text, words):
             has.setdefault(gram, set()).add(place)
+    padded = [f" {' '.join(text)} " for text in texts]
     found = []
     for suite, problems in suites.items():
         for problem in problems:
@@ -54,12 +55,22 @@ def leaks(
             if same is not None:
                 found.append(_leak(suite, problem, train[same], "exact", 1.0))
                 continue
+            if len(text) < words:
+                if (place := _within(text, padded, words)) is not None:
+                    found.append(_leak(suite, problem, train[place], "near", 1.0))
+                continue
             grams = _grams(text, words)
             shared = Counter(place for gram in grams for place in has.get(gram, ()))
             place, count = max(shared.items(), key=lambda item: (item[1], -item[0]), default=(0, 0))
             if count and count >= share * len(grams):
                 found.append(_leak(suite, problem, train[place], "near", count / len(grams)))
     return found
+
+
+def _within(text: Sequence[str], padded: Sequence[str], words: int) -> int | None:
+    """The first training question that has a short one whole, unless that is hardly anything."""
+    whole = f" {' '.join(text)} "
+    return next((i for i, one in enumerate(padded) if 2 * len(text) >= words and whole in one), None)
 
 
 def _leak(suite: str, test: Problem, train: Problem, kind: Literal["exact", "near"], overlap: float) -> Leak:

@@ -20,6 +20,7 @@ from oneshot_rlvr.problems.templates import strip_instruction
 # The column names under which public sets keep each field, best first.
 QUESTION = ("question", "problem")
 ANSWER = ("answer", "final_answer", "ground_truth", "gold", "target")
+OWN_INFO = ("index", "level", "subject", "solution", "unique_id")
 IDENTIFIER = ("id", "unique_id", "index", "idx")
 CATEGORY = ("category", "subject", "subfield", "type")
 SKIP = "Fill it in, remove the row, or pass --set data.skip_bad_rows=true."
@@ -185,13 +186,13 @@ def _as_question(row: Row, where: str) -> Row:
 def _verl_problem(row: Row, where: str, stem: str, number: int) -> Problem:
     """A row of verl's schema: one user turn, gold in `reward_model`, index in `extra_info`."""
     turns = row["prompt"]
-    if not isinstance(turns, list) or [turn.get("role") for turn in turns if isinstance(turn, dict)] != ["user"]:
+    if not isinstance(turns, list) or [isinstance(t, dict) and t.get("role") for t in turns] != ["user"]:
         raise OneshotError("`prompt` must be a list of one user turn", where=where, fix="Give the bare question.")
     info = row.get("extra_info")
     info = info if isinstance(info, dict) else {}
     question, instruction = strip_instruction(_text(turns[0].get("content")))
     extra = _as_json(
-        {key: value for key, value in info.items() if key not in ("index", "level", "subject", "solution", "unique_id")}
+        {key: value for key, value in info.items() if value is not None and key not in OWN_INFO}  # a table fills rows
     )
     if instruction:
         extra["instruction"] = instruction
@@ -261,7 +262,7 @@ def _first(row: Row, keys: tuple[str, ...]) -> Any:
 
 def _text(value: Any) -> str:
     """Text of a cell; a whole float (AMC's 27.0) becomes its integer."""
-    if value is None:
+    if value is None or value != value:  # NaN: a table's empty cell
         return ""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from oneshot_rlvr.errors import OneshotError, first_line
 from oneshot_rlvr.files import write_atomically
 from oneshot_rlvr.problems.loaders import ABILITY
 from oneshot_rlvr.problems.problem import Problem
@@ -47,11 +48,18 @@ def write_verl_rows(path: Path, rows: list[dict[str, Any]]) -> None:
     """Write rows as `verl_row` makes them.
 
     Raises:
-        OneshotError: the file cannot be written.
+        OneshotError: the file cannot be written, or a column holds values of several types.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     data = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows), data)
+    try:
+        pq.write_table(pa.Table.from_pylist(rows), data)
+    except (pa.ArrowException, OverflowError) as error:
+        raise OneshotError(
+            f"not a table: {first_line(error)}",
+            where=path,
+            fix="Give a column values of one type, not empty objects; or write .jsonl.",
+        ) from error
     write_atomically(path, data.getvalue())

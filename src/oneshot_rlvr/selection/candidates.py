@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -15,6 +15,12 @@ from oneshot_rlvr.selection.history import History, Visit
 from oneshot_rlvr.selection.probes import Probe
 
 _INDEX = re.compile(r"0|[1-9][0-9]{0,8}")  # a place in the pool
+
+
+def _asked_in(prompts: Iterable[str], pool: Sequence[Problem]) -> list[int]:
+    """The place of the longest question that is in each prompt, -1 where none is."""
+    longest_first = sorted(range(len(pool)), key=lambda place: -len(pool[place].question))
+    return [next((place for place in longest_first if pool[place].question in text), -1) for text in prompts]
 
 
 @lru_cache(maxsize=2**14)
@@ -37,7 +43,8 @@ class Candidates:
 
     @classmethod
     def of(cls, pool: Sequence[Problem] | None, history: History | None, where: str | Path = "") -> Candidates:
-        """Join a pool and a history, whose keys are all the pool's ids or, as the released one's, all its indices.
+        """Join a pool and a history, whose keys are all the pool's ids, as the released one's all its indices, or as a
+        rollout dump's all prompts, each with the question of another problem in it.
 
         Raises:
             OneshotError: neither is given, or the history has a problem that the pool lacks; `where` names it.
@@ -55,6 +62,8 @@ class Candidates:
         found = [places.get(key, -1) for key in history]
         if -1 in found and all(0 <= number < len(pool) for number in numbers):
             found = numbers
+        if -1 in found and len(set(asking := _asked_in(history, pool)) - {-1}) == len(history):
+            found = asking
         if -1 in found:
             key = list(history)[found.index(-1)]
             raise OneshotError(

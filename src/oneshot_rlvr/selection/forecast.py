@@ -62,6 +62,11 @@ class Forecaster:
         best = min(errors, key=errors.__getitem__)
         return cls(FEATURES, tuple(map(tuple, rows_PF.tolist())), tuple(map(float, gains)), best)
 
+    def saw(self, probes: Sequence[Probe], gains: Sequence[float]) -> bool:
+        """Whether some of these problems, with these gains, are among those that it was fitted on."""
+        known = set(zip(self.rows, self.gains, strict=True))
+        return any((tuple(row), gain) in known for row, gain in zip(table_of(probes), gains, strict=True))
+
     def left_out(self) -> list[float]:
         """What the fit without each problem says of it."""
         rows_PF, gains_P = self._arrays()

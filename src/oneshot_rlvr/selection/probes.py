@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.files import read_json, write_json
@@ -40,6 +41,17 @@ class Probe:
 
 
 Probes = dict[str, Probe]  # by the problem's id
+
+
+@dataclass(frozen=True)
+class ProbeFile:
+    """Probes by id, of one model and recipe."""
+
+    model: str
+    recipe: str
+    probes: Probes
+
+
 # What a forecast reads: not what is measured in one model's own units (of hidden states, of weights).
 FEATURES = tuple(field.name for field in fields(Probe) if field.name not in ("cost", "shift", "norm"))
 
@@ -50,21 +62,22 @@ def write_probes(path: Path, model: str, recipe: str, probes: Probes) -> None:
     write_json(path, {"model": model, "recipe": recipe, "probes": rows})
 
 
-def read_probes(path: str | Path) -> Probes:
-    """The probes in a file.
+def read_probes(path: str | Path) -> ProbeFile:
+    """The probes in a file, and of what they are.
 
     Raises:
         OneshotError: it is no file of probes; the problem at fault is named.
     """
     values = read_json(Path(path), FIX)
-    rows = values.get("probes") if isinstance(values, dict) else None
-    if not isinstance(rows, dict) or not rows:
+    known: dict[str, Any] = values if isinstance(values, dict) else {}
+    model, recipe, rows = (known.get(key) for key in ("model", "recipe", "probes"))
+    if not (isinstance(model, str) and isinstance(recipe, str) and isinstance(rows, dict) and rows):
         raise OneshotError("not a file of probes", where=path, fix=FIX)
     wanted = {field.name for field in fields(Probe)}
     for key, row in rows.items():
         if not isinstance(row, dict) or set(row) != wanted or not all(_is_number(value) for value in row.values()):
             raise OneshotError("not a probe", where=f"{path}, problem {key[:80]!r}", fix=FIX)
-    return {key: Probe(**row) for key, row in rows.items()}
+    return ProbeFile(model, recipe, {key: Probe(**row) for key, row in rows.items()})
 
 
 def table_of(probes: Iterable[Probe]) -> list[list[float]]:

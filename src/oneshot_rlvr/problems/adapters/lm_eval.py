@@ -1,8 +1,8 @@
 """lm-evaluation-harness's tasks: `lm:gsm8k?size=50`, zero-shot, their prompt as the question, their filter and metric.
 
 Only tasks whose answer is generated: others ask for likelihoods of given answers, which a sampler does not give. A file
-of ONESHOT_DATA called as the task's data set (`gsm8k.jsonl` for `openai/gsm8k`) is taken in place of the hub's, for
-every split of it.
+of ONESHOT_DATA called as the task's data set (`gsm8k.jsonl` for `openai/gsm8k`) is taken in place of the hub's for the
+split that is tested on; another split's is called so too, with that split's name (`gsm8k_train.jsonl`).
 """
 
 from __future__ import annotations
@@ -138,12 +138,21 @@ def _loaded(task_name: str, data: str | None) -> Any:
 
 def _local_data(config: Mapping[str, Any]) -> Mapping[str, Any]:
     """The settings of a task that take its rows from a file of ONESHOT_DATA, where there is one."""
-    path = named_sets().get(str(config.get("dataset_path", "")).rpartition("/")[2])
+    known, name = named_sets(), str(config.get("dataset_path", "")).rpartition("/")[2]
+    path = known.get(name)
     if path is None or config.get("custom_dataset"):
         return {}
-    splits = {config[f"{split}_split"] for split in (*SPLITS, "fewshot") if config.get(f"{split}_split")}
-    files = dict.fromkeys(sorted(splits), str(path))
-    return {"dataset_path": READERS[path.suffix], "dataset_name": None, "dataset_kwargs": {"data_files": files}}
+    kinds = [f"{split}_split" for split in (*SPLITS, "fewshot") if config.get(f"{split}_split")]
+    tested = config[kinds[0]]
+    near = {config[kind]: known.get(f"{name}_{config[kind]}") for kind in kinds} | {tested: path}
+    files = {split: str(file) for split, file in near.items() if file is not None and file.suffix == path.suffix}
+    gone = {kind: None for kind in kinds if config[kind] not in files}  # never the test's problems as a training split
+    return {
+        "dataset_path": READERS[path.suffix],
+        "dataset_name": None,
+        "dataset_kwargs": {"data_files": files},
+        **gone,
+    }
 
 
 def _documents(task: Any, split: str | None, name: str) -> Sequence[Any]:
@@ -152,7 +161,8 @@ def _documents(task: Any, split: str | None, name: str) -> Sequence[Any]:
     if split is None and there:
         split = there[0]
     if split not in there:
-        raise OneshotError(f"there is no split {split!r}", where=name, fix=f"There are {', '.join(there)}.")
+        fix = f"There are {', '.join(there)}; of a local copy, another split is a file of its own (gsm8k_train.jsonl)."
+        raise OneshotError(f"there is no split {split!r}", where=name, fix=fix)
     return list(getattr(task, f"{split}_docs")())
 
 
