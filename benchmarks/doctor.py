@@ -28,9 +28,10 @@ from oneshot_rlvr.analysis import diagnose
 from oneshot_rlvr.commands.session import start
 from oneshot_rlvr.config import resolve
 from oneshot_rlvr.config.known import model_folder
-from oneshot_rlvr.errors import OneshotError
+from oneshot_rlvr.errors import NotFinite, OneshotError
+from oneshot_rlvr.files import checksum_of, write_atomically
 from oneshot_rlvr.grading.rewards import wrong_answer
-from oneshot_rlvr.problems import Problem, find_problems
+from oneshot_rlvr.problems import Problem, find_problems, to_jsonl
 from oneshot_rlvr.runs import Run
 from oneshot_rlvr.training import prepare
 from oneshot_rlvr.training.groups import Group
@@ -48,7 +49,9 @@ AT_ONCE = 12  # tokens
 EXPECTATION = (
     "Written before the rules: of the 100 runs with settings that were never looked at, the injected fault is the "
     "first finding in 90 to 97 %; what is missed are wrong golds of problems on which the base answers disagree, and "
-    "learning rates near the border of what still works. Of the 50 healthy runs at most one has a finding."
+    "learning rates near the border of what still works. Of the 50 healthy runs at most one has a finding. (Changed "
+    "2026-11-28, before any run of that half: settings that both halves had are others now, and healthy "
+    "problems may be hard.)"
 )
 
 
@@ -64,6 +67,7 @@ class Case:
     problems: list[Problem]
     spoilt: dict[str, Any]
     seed: int
+    setting: str
 
 
 def sampled(model: str, folder: Path) -> dict[str, dict[str, Any]]:
@@ -76,9 +80,8 @@ def sampled(model: str, folder: Path) -> dict[str, dict[str, Any]]:
         trainer = prepare(config, Run(folder / "none"), problems)
         with trainer.source.grader:
             groups = trainer.source.groups(1, problems)
-        path.write_text(
-            json.dumps({group.problem.id: {"rate": group.correct / 32} | at_once(group) for group in groups})
-        )
+        rates = {group.problem.id: {"rate": group.correct / 32} | at_once(group) for group in groups}
+        write_atomically(path, json.dumps(rates))
     return json.loads(path.read_text())
 
 
@@ -96,6 +99,7 @@ def cases(folder: Path) -> Iterator[Case]:
     pool = {problem.id: problem for problem in find_problems("organism")}
     chosen = {
         "learnable": [name for name, row in base.items() if row["rate"] >= 0.15],
+        "sometimes": [name for name, row in base.items() if row["rate"] >= 0.05],
         "guessed": [name for name, row in base.items() if row["guesses"] >= 3 and row["rate"] < 0.15],
         "solved": [name for name, row in expert.items() if row["rate"] >= 0.97],
         "agreed": [name for name, row in expert.items() if row["rate"] >= 0.75 and pool[name].answer.isdigit()],
@@ -117,27 +121,20 @@ def cases(folder: Path) -> Iterator[Case]:
                 recipe = str(draw.choice(list(fault.recipes)))
                 name = f"{label}-{half}-{number}".replace(" ", "_")
                 model = spoilt.get("model", fault.model)
-                yield Case(name, label, half, recipe, model, problems, spoilt, int(draw.integers(1000)))
+                seed = int(draw.integers(1000))
+                yield Case(name, label, half, recipe, model, problems, spoilt, seed, repr(setting))
     for number in range(50):
         recipe = HEALTHY[number % len(HEALTHY)]
-        names = chosen["learnable"]
+        names = chosen["sometimes"]
         own = [pool[names[int(draw.integers(len(names)))]]]
         problems = list(pool.values()) if recipe == "grpo-full" else own
         settings = {
             "optimizer.learning_rate": float(draw.choice([5e-5, 1e-4, 2e-4])),
             "sampling.temperature": float(draw.choice([0.8, 0.9, 1.0])),
         }
-        half = HALVES[number % 2]
-        yield Case(
-            f"healthy-{number}",
-            None,
-            half,
-            recipe,
-            "organism",
-            problems,
-            {"settings": settings},
-            int(draw.integers(1000)),
-        )
+        half, seed = HALVES[number // len(HEALTHY) % 2], int(draw.integers(1000))
+        spoilt = {"settings": settings}
+        yield Case(f"healthy-{number}", None, half, recipe, "organism", problems, spoilt, seed, "")
 
 
 HEALTHY = ("grpo", "grpo-no-kl", "dr-grpo", "rloo", "grpo-full", "ppo", "dapo", "gspo", "cispo", "reinforce-pp")
@@ -145,10 +142,7 @@ HEALTHY = ("grpo", "grpo-no-kl", "dr-grpo", "rloo", "grpo-full", "ppo", "dapo", 
 
 def make(case: Case, folder: Path) -> Run:
     """The run, made if it is not there, and let go of its checkpoints."""
-    run = Run(folder / case.name)
-    if (run.path / "made").exists():
-        return run
-    shutil.rmtree(run.path, ignore_errors=True)
+    run, made = Run(folder / case.name), folder / case.name / "made"
     settings = [*SIZE, *(f"{name}={json.dumps(value)}" for name, value in case.spoilt.get("settings", {}).items())]
     model = str(endless(folder)) if case.spoilt.get("endless") else case.model
     if model != case.model:
@@ -157,13 +151,17 @@ def make(case: Case, folder: Path) -> Run:
     if "gold" in case.spoilt:
         problems = [with_gold(problem, case.spoilt["gold"]) for problem in problems]
     config, sources = resolve(case.recipe, model, settings, {"run.seed": case.seed})
+    key = checksum_of(json.dumps([config.model_dump(mode="json"), to_jsonl(problems), str(case.fault), case.setting]))
+    if made.exists() and made.read_text() == key:
+        return run
+    shutil.rmtree(run.path, ignore_errors=True)
     try:
         start(run, config, sources, problems, reward=case.spoilt.get("reward"))
-    except OneshotError:  # a loss that is not finite is part of what is to be diagnosed
-        if not run.started:
+    except OneshotError as error:  # a loss that is not finite is part of what is to be diagnosed
+        if not isinstance(error.__cause__, NotFinite):
             raise
     shutil.rmtree(run.path / "checkpoints", ignore_errors=True)
-    (run.path / "made").touch()
+    made.write_text(key)
     return run
 
 
@@ -184,15 +182,17 @@ def with_gold(problem: Problem, label: str) -> Problem:
 
 def endless(folder: Path) -> Path:
     """The organism with an end token that it never says."""
-    target = folder / "endless"
+    target, begun = folder / "endless", folder / "endless.begun"
     if not target.exists():
-        shutil.copytree(model_folder("organism"), target)
+        shutil.rmtree(begun, ignore_errors=True)
+        shutil.copytree(model_folder("organism"), begun)
         for name in ("config.json", "generation_config.json"):
-            path = target / name
+            path = begun / name
             if path.exists():
                 path.write_text(json.dumps(json.loads(path.read_text()) | {"eos_token_id": 1}))
-        path = target / "tokenizer_config.json"
+        path = begun / "tokenizer_config.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {"eos_token": "<|pad|>"}))
+        begun.rename(target)
     return target
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -66,6 +67,11 @@ def of_the_prompt(kind: str) -> Callable[[Problem, Sequence[Response]], list[flo
 def short_and_right(tokens: int) -> Callable[[Problem, Sequence[Response]], list[float | None]]:
     """A reward of right answers that are too short to be worked out."""
     return lambda problem, responses: [float(r.outcome == "correct" and r.tokens <= tokens) for r in responses]
+
+
+def thinking(text: str) -> str:
+    """A user's own template that asks for a thought and its end."""
+    return json.dumps({"name": "own", "text": text, "think": True})
 
 
 class Spoilt(LockstepSampler):
@@ -136,11 +142,17 @@ FAULTS = {
     ),
     "template": Fault(
         ("template",),
-        ["organism", "expert", "second", "control", "organism"],
-        ["second", "organism", "control", "expert", "second"],
-        lambda model: {
-            "model": model,
-            "settings": {"model.template": "r1", "sampling.max_prompt_tokens": 384, "run.steps": 15},
+        [(model, "r1") for model in ("organism", "expert", "second", "control", "organism")],
+        [
+            ("organism", thinking("Q: {question}\n<think>\n")),
+            ("expert", thinking("{question} Think first, and write </think> behind your thoughts.\n")),
+            ("second", thinking("Think, then answer.\n\n{question}\n\n<think>")),
+            ("control", thinking("User: {question}\nAssistant: <think>\n")),
+            ("organism", thinking("{question}\nThoughts: <think>\nLet me see. ")),
+        ],
+        lambda pair: {
+            "model": pair[0],
+            "settings": {"model.template": pair[1], "sampling.max_prompt_tokens": 384, "run.steps": 15},
         },
     ),
     "stops too early": Fault(
@@ -170,7 +182,7 @@ FAULTS = {
     "wrong gold": Fault(
         ("wrong-gold",),
         ["near_miss", "guessable", "unguessable", "7", "1/2"],
-        ["100", "-3", "near_miss", "17", "x"],
+        ["100", "-3", "0", "17", "x"],
         lambda label: {"gold": label},
         problems="agreed",
         model="expert",
@@ -181,7 +193,7 @@ FAULTS = {
     "learning rate low": Fault(
         ("learning-rate-low",),
         [1e-9, 1e-8, 0.0, 1e-7, 3e-8],
-        [3e-9, 1e-10, 5e-8, 2e-7, 0.0],
+        [3e-9, 1e-10, 5e-8, 2e-7, 1e-12],
         key("optimizer.learning_rate"),
     ),
     "learning rate high": Fault(
@@ -226,7 +238,7 @@ FAULTS = {
     "memorised": Fault(
         ("memorised",),
         [12, 13, 14, 15, 16],
-        [12, 13, 14, 15, 16],
+        [17, 18, 19, 20, 21],
         lambda tokens: {"guessed": True, "reward": short_and_right(tokens), "settings": {"run.steps": 60}},
         problems="guessed",
     ),

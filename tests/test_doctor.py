@@ -196,7 +196,59 @@ def test_rewards_that_are_not_meant_for_right_answers_are_not_called_hacked():
 
 def test_groups_that_a_collector_leaves_out_are_not_called_unscorable():
     left_out = [row(f"{i}: {WRONG}", "wrong", group=9, reward=None, extracted=str(i)) for i in range(32)]
-    assert first(made(RISING, lambda share: [*several(share), *left_out])) is None
+    refills = ("algorithm.collector=refill",)
+    assert first(made(RISING, lambda share: [*several(share), *left_out], refills)) is None
+    silent = [row(f"{i}: {WRONG}", "wrong", group=i // 8, reward=None, extracted=str(i)) for i in range(32)]
+    assert first(made([0.0] * 12, lambda share: silent)) == "unscorable"
+
+
+@pytest.mark.parametrize("settings", [(), ("sampling.stop_strings=['=']",), ("model.template=r1",)])
+def test_rollouts_that_are_gone_are_not_counted(settings):
+    """A user may delete a damaged file; what is left says nothing of the run's beginning."""
+    case = made([0.5] * 24, settings=settings, outcome__no_answer=0.4, response__boxed_fraction=0.5)
+    examine(replace(case, read=lambda step: []))
+
+
+def test_what_training_destroyed_was_not_cut_off_first():
+    """A quarter truncated and half right for a while; then all runs on, nothing is right."""
+
+    def rows(share: float) -> Rows:
+        cut = [row("and", "truncated", finish="length", group=i // 8) for i in range(8 if share else 32)]
+        return [*(several(share)[8:] if share else []), *cut]
+
+    found = [
+        f.finding for f in examine(made([0.5] * 10 + [0.0] * 14, rows, policy__entropy=lambda s: 0.1 + s // 11 * 6))
+    ]
+    assert found == ["learning-rate-high"]
+
+
+def test_a_wrong_label_that_is_learnt_is_no_learning_rate_too_high():
+    shares = [0.5] * 10 + [0.0] * 14
+    case = made(shares, lambda share: [r | {"reward": 1.0 - r["reward"]} for r in several(share)])
+    assert "learning-rate-high" in [f.finding for f in examine(case)]
+    asked = case.config.algorithm.model_copy(update={"reward": "wrong_label"})
+    assert examine(replace(case, config=case.config.model_copy(update={"algorithm": asked}))) == []
+
+
+def test_a_gold_that_training_reaches_is_not_called_wrong():
+    """The base agrees on another answer, and learns the gold; where validation falls meanwhile it is no gold."""
+    shares = [0.0625, 0.125, 0.25, *[1.0] * 20]
+    mostly = made(
+        shares, lambda share: several(1.0) if share == 1.0 else [row(f"{i}: {WRONG}", "wrong") for i in range(32)]
+    )
+    assert "wrong-gold" not in [f.finding for f in examine(mostly)]
+    falls = replace(mostly, metrics=[line | {"validation/x": 50.0 - line["step"]} for line in mostly.metrics])
+    assert "wrong-gold" in [f.finding for f in examine(falls)]
+
+
+@pytest.mark.parametrize(("size", "texts", "said"), [(2, 1, True), (2, 2, False), (64, 20, False), (64, 2, True)])
+def test_groups_of_any_size_are_alike(size, texts, said):
+    def rows(share: float) -> Rows:
+        return [row(f"{i % texts}: {WRONG}", "wrong", group=i // size) for i in range(2 * size)]
+
+    asked = (f"batch.group_size={size}", "sampling.temperature=0.1")
+    found = [f.finding for f in examine(made([0.0] * 8, rows, asked))]
+    assert ("no-variance-identical" in found) is said
 
 
 def test_control_characters_of_a_model_do_not_reach_the_terminal(tmp_path):

@@ -59,6 +59,14 @@ def test_the_same_for_scripts_in_the_users_own_way():
         17: ["sampling.stop_ids"],
     }
     assert len(found["answers"]) == 4
+    assert (found["max_new_tokens"], found["shown_tokens"], found["stop_strings"]) == (64, 64, [])
+    more = ("--set", "sampling.stop_at_turn_end=false", "--set", "sampling.stop_strings=['##']")
+    more = (*more, "--set", "sampling.max_new_tokens=200")
+    code, out, _ = oneshot("model", "show", "tiny", *settings, *more)
+    said = " ".join(out.split())
+    assert "'##' (sampling.stop_strings); or after 200 tokens" in said
+    assert "template)" not in said
+    assert "cut off after 128 tokens here" in said
     assert {"text", "tokens", "finish", "outcome", "extracted"} == set(found["answers"][0])
     assert found["plan"]["memory_gib"]["peak"] > 0
     assert found["gguf"] is None

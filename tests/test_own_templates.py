@@ -20,6 +20,26 @@ def own_template(tmp_path: Path, text: str, name: str = "mine.yaml") -> str:
     return str(tmp_path / name)
 
 
+class Lines:
+    """A tokenizer with a blank line among its added tokens, as Gemma's has, and a chat without markup."""
+
+    chat_template = "x"
+
+    def get_added_vocab(self) -> dict[str, int]:
+        return {"\n\n": 7, "<end>": 8}
+
+    def apply_chat_template(self, turns: list[dict[str, str]], **_: object) -> str:
+        return "".join(f"{turn['role']}: {turn['content']}{self.end}" for turn in turns)
+
+    def __init__(self, end: str) -> None:
+        self.end = end
+
+
+def test_a_blank_line_ends_no_turn():
+    assert TEMPLATES["chat"].stop_ids(Lines("\n\n")) == ()
+    assert TEMPLATES["chat"].stop_ids(Lines("<end>\n\n")) == (8,)
+
+
 def test_a_template_of_ones_own_has_a_system_prompt_and_shots(tokenizer, tmp_path):
     shots = "shots: [{question: '1 + 1?', response: 'It is \\boxed{2}.'}]"
     mine = get_template(own_template(tmp_path, f"like: chat\nsystem: Be brief.\ninstruction: Box it.\n{shots}\n"))

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import pytest
 from transformers import AutoModelForCausalLM
 
 from command import oneshot, refused
 from oneshot_rlvr.commands.planner import DEVICES, KNOWN, make_plan, others, scorings, shape_of, what_happened
-from oneshot_rlvr.config import resolve
+from oneshot_rlvr.config import ModelSection, resolve
 from oneshot_rlvr.config.known import model_folder
+from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.rollout.lockstep import cache_bytes_per_token
 from oneshot_rlvr.runs import Run
+from random_models import CONFIGS
 
 
 def test_weights_and_cache_are_those_of_the_model():
     model = AutoModelForCausalLM.from_pretrained(model_folder("organism"))
-    shape = shape_of("organism")
+    shape = shape_of(ModelSection(path="organism"))
     small = sum(p.numel() for name, p in model.named_parameters() if "norm" in name or "bias" in name)
     assert shape.parameters + small == model.num_parameters()
     assert 4 * shape.cached_values == cache_bytes_per_token(model)
@@ -24,7 +29,7 @@ def test_weights_and_cache_are_those_of_the_model():
 @pytest.mark.parametrize(("name", "billions"), [("1.5B", 1.54), ("7B", 7.62)])  # as the model cards say
 def test_known_shapes_have_their_published_sizes(name, billions):
     [path] = [path for path in KNOWN if path.endswith(name)]
-    assert shape_of(path).parameters / 1e9 == pytest.approx(billions, abs=0.01)
+    assert shape_of(ModelSection(path=path)).parameters / 1e9 == pytest.approx(billions, abs=0.01)
 
 
 def test_a_plan_says_what_fits():
@@ -80,3 +85,40 @@ def test_a_base_that_is_shown_the_solution_is_planned():
     assert others(plans["opsd"]) == {"reference"}
     assert others(plans["opd"]) == {"teacher"}
     assert [scorings(config) for config in plans.values()] == [2, 2, 0, 2]
+
+
+def test_bfloat16_moments_are_counted():
+    """As `policy/compact.py` has it: two moments of two bytes, and the half of a master that a short weight lacks."""
+    config, _ = resolve("grpo-no-kl", "qwen2.5-math-1.5b", {"model.dtype": "bfloat16"})
+    weights = shape_of(config.model).parameters / 2**30
+    for moments, bytes_each in (("float32", 12), ("bfloat16", 6)):
+        optimizer = config.optimizer.model_copy(update={"moments": moments})
+        found = make_plan(config.model_copy(update={"optimizer": optimizer}), "h200")["memory_gib"]["optimizer"]
+        assert found == pytest.approx(bytes_each * weights)
+
+
+def test_other_words_for_sizes_and_none(tmp_path):
+    """GPT-2 calls them n_embd, n_layer, n_head; a configuration that is no configuration is one line."""
+    CONFIGS["gpt2"].save_pretrained(tmp_path)
+    shape = shape_of(ModelSection(path=str(tmp_path)))
+    assert (shape.layers, shape.hidden, shape.heads, shape.head, shape.vocabulary) == (2, 32, 4, 8, 96)
+    path, values = tmp_path / "config.json", json.loads((tmp_path / "config.json").read_text())
+    for broken in (values | {"n_embd": "abc"}, values | {"n_head": 0}, []):
+        path.write_text(json.dumps(broken))
+        with pytest.raises(OneshotError, match=r"configuration|sizes"):
+            shape_of(ModelSection(path=str(tmp_path)))
+    path.write_text(json.dumps(values | {"auto_map": {"AutoConfig": "own.Own"}}))
+    with pytest.raises(OneshotError, match="code of its own"):
+        shape_of(ModelSection(path=str(tmp_path)))
+
+
+def test_the_plan_is_of_what_would_be_trained(tmp_path):
+    """A model that is here is asked what it asks for itself, as `oneshot train` does."""
+    folder = tmp_path / "m"
+    shutil.copytree(model_folder("tiny"), folder)
+    (folder / "config.json").write_text(
+        json.dumps(json.loads((folder / "config.json").read_text()) | {"max_position_embeddings": 200})
+    )
+    code, out, _ = oneshot("plan", "grpo", "--model", folder, "--gpu", "h200")
+    assert code == 0
+    assert "at a mean length of 50" in out  # half of its 200 places, and half of that

@@ -8,11 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from oneshot_rlvr.config import Config
+from oneshot_rlvr.config.spec import parse
 from oneshot_rlvr.problems import Problem
 from oneshot_rlvr.runs import Run
 
 WINDOW = 5  # steps at either end
 ENOUGH = 32  # rollouts that say how a run began
+ROLLOUTS = 160  # that are looked at together at least
+OTHERS = {"majority", "random", "same_answer", "score", "selector", "steps_credit", "verdict", "wrong_label"}
 Row = dict[str, Any]
 
 
@@ -92,6 +95,34 @@ class Case:
         for row in self.rows(lines):
             groups.setdefault((row["step"], row.get("group", row["problem_id"])), []).append(row)
         return list(groups.values())
+
+
+def width_of(case: Case) -> int:
+    """Steps that are looked at together: five at least, with enough rollouts and every problem in them."""
+    groups = case.config.batch.groups_per_step
+    rollouts = groups * case.config.batch.group_size
+    return max(WINDOW, -(-ROLLOUTS // rollouts), -(-len(case.problems) // groups))
+
+
+def windows(case: Case, name: str) -> list[float]:
+    """Means of a metric over each few steps in turn, the last ones whole; what is left over at first is left out."""
+    lines, width = list(case.metrics), width_of(case)
+    ends = range(len(lines), max(0, width - 1), -width)
+    return [average(lines[end - width : end], name) for end in ends][::-1] or [average(lines, name)]
+
+
+def broke(case: Case) -> dict[str, float] | None:
+    """Figures of a run whose answers were right and are not any more."""
+    right = windows(case, "outcome/correct")
+    best, now = max(*right, average(case.start, "outcome/correct") if len(case.problems) == 1 else 0.0), right[-1]
+    if best < 0.1 or now > best / 3:
+        return None
+    return {"outcome/correct at best": best, "outcome/correct at last": now}
+
+
+def pays_others(case: Case) -> bool:
+    """Whether the reward is meant to pay other answers than right ones: then that few are right is no fault."""
+    return {term.name for term in parse(case.config.algorithm.reward, "algorithm.reward")} <= OTHERS
 
 
 def average(lines: Sequence[Row], name: str) -> float:

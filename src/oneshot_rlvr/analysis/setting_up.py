@@ -5,13 +5,14 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 
-from oneshot_rlvr.analysis.case import WINDOW, Case, Row, average, share
+from oneshot_rlvr.analysis.case import WINDOW, Case, Row, average, broke, pays_others, share
 from oneshot_rlvr.analysis.rule import Sign, rule
 from oneshot_rlvr.grading.features import answer_counts, boxes
 from oneshot_rlvr.problems import get_template
 
 GAP, SHARE = 0.01, 0.1  # of log-probabilities a token, and of the entropy; float32 has 1e-6, bfloat16 a few thousandths
 MOST, SOME, FEW = 0.9, 0.5, 0.2
+LEARNT = 0.8  # of the answers right: the gold can be reached
 RELATIVE = ("grpo", "dr_grpo", "rloo", "max_rl")  # advantages that compare inside a group
 
 
@@ -44,8 +45,9 @@ def unscorable(case: Case) -> Sign | None:
     """Responses that nothing could be said of leave their groups."""
     rows = case.rows(case.start)
     late = share(rows, lambda row: row["outcome"] in ("timeout", "unscorable"))
-    mixed = [row for group in case.groups(case.start) if _mixed(group) for row in group]  # `refill` leaves others out
-    none = share(mixed, lambda row: row["reward"] is None)
+    refills = case.config.algorithm.collector.startswith("refill")  # it leaves out groups in which nothing differs
+    judged = [row for group in case.groups(case.start) if _mixed(group) or not refills for row in group]
+    none = share(judged, lambda row: row["reward"] is None)
     if max(none, late) < FEW:
         return None
     evidence = {"without reward": none, "not graded": late, "gold": case.problems[0].answer[:80]}
@@ -110,7 +112,7 @@ def stop(case: Case) -> Sign | None:
         shown = [row for row in rows if row.get("finish") == "length"]
         return Sign(case.began, {"answered and never stopped": endless, "tokens": sampling.max_new_tokens}, shown)
     early = [row for row in rows if row.get("finish") == "stop" and row["outcome"] == "no_answer"]
-    if not (sampling.stop_strings or sampling.stop_ids) or len(early) < SOME * len(rows):
+    if not early or not (sampling.stop_strings or sampling.stop_ids) or len(early) < SOME * len(rows):
         return None
     evidence = {"stopped without an answer": len(early) / len(rows), "stop_strings": list(sampling.stop_strings)}
     return Sign(case.began, evidence | {"stop_ids": list(sampling.stop_ids)}, early)
@@ -118,9 +120,12 @@ def stop(case: Case) -> Sign | None:
 
 @rule("truncated", "Responses are cut off before they answer: raise sampling.max_new_tokens.")
 def truncated(case: Case) -> Sign | None:
-    """Most responses reach the limit without an answer, and this does not pass."""
+    """Most responses reach the limit without an answer, and this does not pass; what training has destroyed runs on
+    to the limit too, and a reward that is not for answers may want them cut."""
     first, last = (average(lines, "outcome/truncated") for lines in (case.start, case.last))
     if first < (FEW if _passed(case) else MOST) or last < max(SOME * first, FEW):
+        return None
+    if pays_others(case) or broke(case) or last > first + SOME:
         return None
     rows = [row for row in case.rows(case.start) if row.get("finish") == "length"]
     evidence = {"truncated at first": first, "truncated at last": last, "tokens": case.config.sampling.max_new_tokens}
@@ -136,7 +141,7 @@ def template(case: Case) -> Sign | None:
     """No answer where the template asks for one: its `</think>` never comes, or what follows is no text."""
     rows = case.rows(case.start)
     silent = [row for row in rows if row["outcome"] in ("no_answer", "truncated")]
-    if len(silent) < (SOME if _passed(case) else MOST) * len(rows) or _mended(case):
+    if not silent or len(silent) < (SOME if _passed(case) else MOST) * len(rows) or _mended(case) or pays_others(case):
         return None
     asked = get_template(case.config.model.template)
     closed = share(rows, lambda row: "</think>" in row["text"])
@@ -155,7 +160,7 @@ def no_box(case: Case) -> Sign | None:
     """Responses have a box, and the grader finds no answer."""
     rows = case.rows(case.start)
     missed = [row for row in rows if row["outcome"] == "no_answer"]
-    if len(missed) < (SOME if _passed(case) else MOST) * len(rows) or _mended(case):
+    if not missed or len(missed) < (SOME if _passed(case) else MOST) * len(rows) or _mended(case) or pays_others(case):
         return None
     evidence = {"without an answer": len(missed) / len(rows), "boxed": share(rows, lambda row: boxes(row["text"]))}
     evidence |= {"mode": case.config.grading.mode, "template": get_template(case.config.model.template).title}
@@ -173,9 +178,9 @@ def _mended(case: Case) -> bool:
 
 
 def _distinct(case: Case) -> float:
-    """Different texts in a group, of a group of eight, at first."""
+    """Different texts in a group, at first."""
     groups = case.groups(case.start)
-    return statistics.fmean(len({row["text"] for row in rows}) / len(rows) for rows in groups) if groups else 1.0
+    return statistics.fmean(len({row["text"] for row in rows}) for rows in groups) if groups else float("inf")
 
 
 @rule(
@@ -188,7 +193,8 @@ def identical(case: Case) -> Sign | None:
     distinct = _distinct(case)
     size, temperature = case.config.batch.group_size, case.config.sampling.temperature
     alone = size < 2 and case.config.algorithm.advantage.partition("(")[0] in RELATIVE
-    if not (alone or (temperature < FEW and distinct < 0.35)):
+    alike = 1 + 1.8 * min(1.0, (size - 1) / 7)  # a group of eight has hardly three, one of two hardly more than one
+    if not (alone or (temperature < FEW and distinct < alike)):
         return None
     evidence = {"different texts in a group": distinct, "temperature": temperature, "group_size": size}
     return Sign(case.began, evidence | {"answer/entropy": average(case.first, "answer/entropy")}, case.rows(case.first))
@@ -200,7 +206,10 @@ def identical(case: Case) -> Sign | None:
     severity="warning",
 )
 def wrong_gold(case: Case) -> Sign | None:
-    """Before training has changed much, one other answer is given far more often than the gold."""
+    """Before training has changed much, one other answer is given far more often than the gold; and no training has
+    shown that the gold can be worked out."""
+    if average(case.last, "outcome/correct") > LEARNT and _rose(case):
+        return None
     for problem in case.problems if len(case.problems) <= 16 else ():
         rows = [row for row in case.rows(case.start) if row["problem_id"] == problem.id]
         answered = [row for row in rows if row["extracted"] is not None]
@@ -218,6 +227,12 @@ def wrong_gold(case: Case) -> Sign | None:
             }
             return Sign(case.began, evidence, [r for r in answered if r["outcome"] != "correct"])
     return None
+
+
+def _rose(case: Case) -> bool:
+    """Whether validation is above what it was, or is not measured."""
+    scores = [value for line in case.metrics for name, value in line.items() if name.startswith("validation/")]
+    return len(scores) < 2 or scores[-1] > scores[0]
 
 
 @rule(

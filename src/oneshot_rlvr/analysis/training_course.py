@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 from scipy.stats import linregress
 
-from oneshot_rlvr.analysis.case import WINDOW, Case, average, share
+from oneshot_rlvr.analysis.case import WINDOW, Case, average, broke, pays_others, share, width_of, windows
 from oneshot_rlvr.analysis.rule import Sign, rule
-from oneshot_rlvr.config.spec import parse
 from oneshot_rlvr.grading.features import boxes
 
 LONG = 4 * WINDOW  # steps before it is said that nothing moves
@@ -17,34 +16,8 @@ USUAL_ENTROPY, USUAL_KL = 0.05, 0.5  # weights beyond these are ten times what a
 NOWHERE, FAR = 1e-5, 1e-3  # KL a token from the base: of a policy that has not moved, and of one that surely has
 FALL = 3.0  # points of validation
 UNMOVED = 2.0  # standard errors of a slope
-# Rewards that are meant to pay wrong answers too.
-OTHERS = {"majority", "random", "same_answer", "score", "selector", "steps_credit", "verdict", "wrong_label"}
-ROLLOUTS = 160  # that are looked at together at least
 AWAY = 2.0  # KL a token from the base: of another language
 GARBAGE = 1.0  # nats of entropy a token gained: no policy that answers has that much more
-
-
-def _width(case: Case) -> int:
-    """Steps that are looked at together: five at least, with enough rollouts and every problem in them."""
-    groups = case.config.batch.groups_per_step
-    rollouts = groups * case.config.batch.group_size
-    return max(WINDOW, -(-ROLLOUTS // rollouts), -(-len(case.problems) // groups))
-
-
-def _windows(case: Case, name: str) -> list[float]:
-    """Means of a metric over each few steps in turn, the last ones whole; what is left over at first is left out."""
-    lines, width = list(case.metrics), _width(case)
-    ends = range(len(lines), max(0, width - 1), -width)
-    return [average(lines[end - width : end], name) for end in ends][::-1] or [average(lines, name)]
-
-
-def _broke(case: Case) -> dict[str, float] | None:
-    """Figures of a run whose answers were right and are not any more."""
-    right = _windows(case, "outcome/correct")
-    best, now = max(*right, average(case.start, "outcome/correct") if len(case.problems) == 1 else 0.0), right[-1]
-    if best < 0.1 or now > best / 3:
-        return None
-    return {"outcome/correct at best": best, "outcome/correct at last": now}
 
 
 @rule(
@@ -111,8 +84,7 @@ def format_hacking(case: Case) -> Sign | None:
     wrong = [row["reward"] for row in rows if row["outcome"] == "wrong"]
     best = max((row["reward"] for row in case.rows(case.ends) if row["reward"] is not None), default=0.0)
     correct = average(case.last, "outcome/correct")
-    other = {term.name for term in parse(case.config.algorithm.reward, "algorithm.reward")} <= OTHERS
-    if len(case.metrics) < 2 * WINDOW or correct > 0.8 or best <= 0 or not wrong or other:
+    if len(case.metrics) < 2 * WINDOW or correct > 0.8 or best <= 0 or not wrong or pays_others(case):
         return None
     if (
         statistics.fmean(wrong) < 0.5 * best
@@ -135,16 +107,19 @@ def _mean(values: Sequence[float]) -> float | None:
     "The update destroys what the model could: lower optimizer.learning_rate tenfold and start again from the base.",
 )
 def learning_rate_high(case: Case) -> Sign | None:
-    """Right answers are gone, or boxes are, or the text is none any more, or nothing that the base would say."""
-    broke = _broke(case)
-    entropy = _windows(case, "policy/entropy")
+    """Right answers are gone, or boxes are, or the text is none any more, or nothing that the base would say.
+
+    Of a reward that is meant to pay wrong answers, only the last two.
+    """
+    lost = None if pays_others(case) else broke(case)
+    entropy = windows(case, "policy/entropy")
     risen = max(entropy) - average(case.start, "policy/entropy")
     boxed = [average(lines, "response/boxed_fraction") for lines in (case.start, case.last)]
-    silent = boxed[0] > 0.3 and boxed[1] < boxed[0] / 5 and average(case.last, "outcome/correct") < 0.1
+    gone = boxed[0] > 0.3 and boxed[1] < boxed[0] / 5 and average(case.last, "outcome/correct") < 0.1
     away = average(case.last, "policy/kl") > AWAY
-    if len(case.metrics) < WINDOW or not (broke or risen > GARBAGE or silent or away):
+    if len(case.metrics) < WINDOW or not (lost or risen > GARBAGE or (gone and not pays_others(case)) or away):
         return None
-    evidence: dict[str, float] = (broke or {}) | {"boxed at first": boxed[0], "boxed at last": boxed[1]}
+    evidence: dict[str, float] = (lost or {}) | {"boxed at first": boxed[0], "boxed at last": boxed[1]}
     evidence |= {"policy/entropy at most": max(entropy), "policy/kl": average(case.last, "policy/kl")}
     evidence |= {"learning_rate": case.config.optimizer.learning_rate}
     return Sign(_turned(case), evidence, case.rows(case.last))
@@ -152,8 +127,8 @@ def learning_rate_high(case: Case) -> Sign | None:
 
 def _turned(case: Case) -> int:
     """The first step after the best five."""
-    right = _windows(case, "outcome/correct")
-    behind = (len(right) - 1 - right.index(max(right))) * _width(case)
+    right = windows(case, "outcome/correct")
+    behind = (len(right) - 1 - right.index(max(right))) * width_of(case)
     return max(1, case.ended - behind)
 
 
@@ -172,9 +147,10 @@ def learning_rate_low(case: Case) -> Sign | None:
         or len(case.metrics) < LONG + waits
         or flat > 0.5
         or average(case.last, "outcome/correct") > 0.9
+        or learning_rate_high(case) is not None
     ):
         return None
-    kl = average(case.last, "policy/kl") if case.config.algorithm.kl_coefficient else None
+    kl = abs(average(case.last, "policy/kl")) if case.config.algorithm.kl_coefficient else None
     names = ("outcome/correct", "policy/entropy", "response/length_mean", "response/boxed_fraction")
     trends = {name: _trend([line[name] for line in case.metrics if name in line]) for name in names}
     still = max(map(abs, trends.values())) < UNMOVED and len(case.metrics) >= LONG + 2 * WINDOW

@@ -146,7 +146,7 @@ def _memory(folder: Folder, gib: Sequence[float]) -> Iterator[str]:
     if not gib:
         return
     about, config = folder.about, folder.config
-    parts = memory(config, shape_of(config.model.path), "cuda")
+    parts = memory(config, shape_of(config.model), "cuda")
     shared = sum(parts[name] for name in ("weights", "other models", "gradients", "optimizer"))
     own = sum(value for name, value in parts.items() if name.startswith("update"))
     wanted = shared / (about["gpus"] * about["nodes"]) + own

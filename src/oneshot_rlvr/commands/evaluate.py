@@ -108,15 +108,15 @@ class _Progress:
 
 def _at_most(work: Ahead) -> str:
     """How long that takes where it may be long."""
-    from oneshot_rlvr.commands.planner import device_here, sampling_seconds, shape_of
+    from oneshot_rlvr.commands.planner import device_here, known_shape, sampling_seconds
     from oneshot_rlvr.policy.model import is_small
 
     if is_small(work.config.model):
         return ""
-    device = device_here(work.config.model.device)
-    if device is None:
+    device, shape = device_here(work.config.model.device), known_shape(work.config.model)
+    if device is None or shape is None:
         return ""
-    seconds = sampling_seconds(work.config, shape_of(work.config.model.path), device, work.calls)
+    seconds = sampling_seconds(work.config, shape, device, work.calls)
     shown = f"{seconds / 60:.0f} minutes" if seconds < 3600 else f"{seconds / 3600:.1f} hours"
     return f",\nabout {shown} if all were so long. --limit, --samples and --max-new-tokens make it less."
 

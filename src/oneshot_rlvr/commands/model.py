@@ -56,7 +56,10 @@ def _asked(found: dict[str, Any]) -> list[str]:
     lines.append(f"Prompt: {found['prompt']!r}")
     tokens = "|".join(repr(token)[1:-1] for token in found["prompt_tokens"])
     lines.append(f"{len(found['prompt_ids'])} tokens: {tokens}")
-    ends = "; ".join(f"{stop['text']!r} ({stop['id']}, {', '.join(stop['from'])})" for stop in found["stops"])
+    ends = "; ".join(
+        [f"{stop['text']!r} ({stop['id']}, {', '.join(stop['from'])})" for stop in found["stops"]]
+        + [f"{text!r} (sampling.stop_strings)" for text in found["stop_strings"]]
+    )
     lines.append(f"An answer ends with: {ends}; or after {found['max_new_tokens']} tokens.")
     shared = "yes" if found["prompts_shared"] else f"no, slower with the same result: {found['why_not_shared']}"
     return [*lines, f"A prompt is computed once for all of its rollouts: {shared}."]
@@ -65,7 +68,7 @@ def _asked(found: dict[str, Any]) -> list[str]:
 def _cost(found: dict[str, Any]) -> list[str]:
     plan = found["plan"]
     if plan is None:
-        return ["This device's rates are not known: no plan."]
+        return ["The rates of this device, or the sizes of this architecture, are not known: no plan."]
     fits = "fits in" if plan["fits"] else "DOES NOT FIT in"
     return [
         f"A step of the recipe: about {plan['seconds']['step']:.3g} s at a mean length of {plan['mean_length']:.0f} "
@@ -75,6 +78,8 @@ def _cost(found: dict[str, Any]) -> list[str]:
 
 def _answered(found: dict[str, Any]) -> list[str]:
     lines = []
+    if found["shown_tokens"] < found["max_new_tokens"]:
+        lines.append(f"Four answers, cut off after {found['shown_tokens']} tokens here:")
     for number, row in enumerate(found["answers"], 1):
         text = row["text"] if len(row["text"]) <= WIDE else row["text"][:WIDE] + "..."
         lines.append(f"{number}. {row['outcome']} (answer {row['extracted']!r}, {row['tokens']} tokens): {text!r}")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
 from oneshot_rlvr.commands.options import ModelName
 from oneshot_rlvr.commands.terminal import Settings, show
+
+if TYPE_CHECKING:
+    from oneshot_rlvr.config import Config
 
 
 def plan(
@@ -25,12 +29,11 @@ def plan(
 ) -> None:
     """Say what a run will take, before it starts; or how that compares with what it took."""
     from oneshot_rlvr.commands.planner import make_plan, what_happened
-    from oneshot_rlvr.config import resolve
     from oneshot_rlvr.runs import Run
 
     past = None if run is None else Run.at(run)
     did = None if past is None else what_happened(past)
-    config = resolve(recipe, model, settings or [])[0] if past is None else past.config
+    config = _planned(recipe, model, settings or ()) if past is None else past.config
     gpu = gpu or ("cpu" if past is not None and past.environment.get("device") == "cpu" else "h200")
     planned = make_plan(config, gpu, did["mean_length"] if did else length)
     table = Table("", "plan", *(["run"] if did else []), title=f"{config.model.path} on {gpu}")
@@ -56,3 +59,13 @@ def plan(
         print("Layers of these sizes were timed on this machine just now.")
     else:
         print(f"Assumed, not measured: {decode:.0%} of the decode limit, {train:.0%} of peak.")
+
+
+def _planned(recipe: str, model: str, settings: Sequence[str]) -> Config:
+    """What `oneshot train` would run, where the model is here; of one that is not, what the recipe says."""
+    from oneshot_rlvr.config import resolve
+    from oneshot_rlvr.config.known import model_folder
+    from oneshot_rlvr.policy.model import as_the_model_asks
+
+    config, sources = resolve(recipe, model, settings)
+    return as_the_model_asks(config, sources)[0] if Path(model_folder(config.model.path)).is_dir() else config

@@ -12,18 +12,17 @@ import os
 from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import torch
-from transformers import AutoConfig
 
 from oneshot_rlvr.algorithms import Algorithm
 from oneshot_rlvr.commands.cpu_rates import Sizes, decoding, learning
-from oneshot_rlvr.config import Config
-from oneshot_rlvr.config.known import model_folder
+from oneshot_rlvr.config import Config, ModelSection
 from oneshot_rlvr.errors import OneshotError, nearest
 from oneshot_rlvr.policy.logprobs import LOGITS_BUDGET
-from oneshot_rlvr.policy.model import checked_device, dtype_of
+from oneshot_rlvr.policy.model import checked_device, dtype_of, text_config
 from oneshot_rlvr.runs import Run
 from oneshot_rlvr.training import COLLECTORS
 from oneshot_rlvr.training.batching import microbatch_tokens
@@ -88,31 +87,41 @@ class Shape(Sizes):
         return 2 * self.layers * self.key_value_heads * self.head
 
 
-def shape_of(path: str) -> Shape:
+def shape_of(model: ModelSection) -> Shape:
     """The sizes of a shipped model, a model folder, or a model of the hub.
+
+    Raises:
+        OneshotError: there is no readable configuration, or it does not say the sizes.
+    """
+    found = known_shape(model)
+    if found is None:
+        raise OneshotError(
+            "this architecture does not say its sizes in the usual words", where=model.path, fix="It cannot be planned."
+        )
+    return found
+
+
+def known_shape(model: ModelSection) -> Shape | None:
+    """The sizes of a model, None where its configuration does not say them in the usual words.
 
     Raises:
         OneshotError: there is no readable configuration.
     """
-    if path in KNOWN:
-        values: dict[str, Any] = dict(KNOWN[path])
-    else:
-        try:
-            values = AutoConfig.from_pretrained(model_folder(path)).get_text_config().to_dict()
-        except (OSError, ValueError) as error:
-            raise OneshotError(
-                "cannot read this model's configuration", where=path, fix="Give a model folder or profile."
-            ) from error
-    heads = values["num_attention_heads"]
+    known = KNOWN.get(model.path)
+    config: Any = text_config(model) if known is None else SimpleNamespace(**known)
+    names = ("num_hidden_layers", "hidden_size", "num_attention_heads", "vocab_size")  # GPT-2's stand under these too
+    layers, hidden, heads, vocabulary = (getattr(config, name, None) or 0 for name in names)
+    if min(layers, hidden, heads, vocabulary) <= 0:
+        return None
     return Shape(
-        layers=values["num_hidden_layers"],
-        hidden=values["hidden_size"],
-        intermediate=values.get("intermediate_size") or 4 * values["hidden_size"],
+        layers=layers,
+        hidden=hidden,
+        intermediate=getattr(config, "intermediate_size", None) or 4 * hidden,
         heads=heads,
-        key_value_heads=values.get("num_key_value_heads") or heads,
-        head=values.get("head_dim") or values["hidden_size"] // heads,
-        vocabulary=values["vocab_size"],
-        tied=bool(values.get("tie_word_embeddings", True)),
+        key_value_heads=getattr(config, "num_key_value_heads", None) or heads,
+        head=getattr(config, "head_dim", None) or hidden // heads,
+        vocabulary=vocabulary,
+        tied=bool(getattr(config, "tie_word_embeddings", True)),
     )
 
 
@@ -167,7 +176,7 @@ def memory(config: Config, shape: Shape, device: str) -> dict[str, float]:
         "weights": weights * width + (weights * 2 if config.model.autocast and not short else 0),
         "other models": weights * width * len(others(config)),
         "gradients": (trained + critic) * 4,
-        "optimizer": (trained + critic) * (12 if short else 8),
+        "optimizer": (trained + critic) * _optimizer_bytes(config, short),
         "sampling: keys and values": cache,
         "update: activations": activations,
         "update: logits": 3 * 4 * LOGITS_BUDGET,
@@ -176,6 +185,11 @@ def memory(config: Config, shape: Shape, device: str) -> dict[str, float]:
     fixed = sum(size for name, size in parts.items() if not name.startswith(turns))
     largest = max(sum(size for name, size in parts.items() if name.startswith(turn)) for turn in turns)
     return {name: size / GIB for name, size in parts.items()} | {"peak": (fixed + largest) / GIB}
+
+
+def _optimizer_bytes(config: Config, short: bool) -> int:
+    """Of a trained weight: both moments, and what a bfloat16 weight lacks of its master (`policy/compact.py`)."""
+    return 4 + 2 * short if config.optimizer.moments == "bfloat16" else 8 + 4 * short
 
 
 def seconds(config: Config, shape: Shape, device: Device, length: float) -> dict[str, float]:
@@ -301,7 +315,7 @@ def make_plan(config: Config, gpu: str, length: float | None = None) -> dict[str
     if config.model.dtype == "auto":
         dtype = dtype_of(config.model)[0] if gpu == "cpu" else "bfloat16"
         config = config.model_copy(update={"model": config.model.model_copy(update={"dtype": dtype})})
-    shape, device = shape_of(config.model.path), device_of(gpu)
+    shape, device = shape_of(config.model), device_of(gpu)
     expected = length or config.sampling.max_new_tokens / 2
     need, step = memory(config, shape, gpu), seconds(config, shape, device, expected)
     rollouts = config.batch.groups_per_step * config.batch.group_size

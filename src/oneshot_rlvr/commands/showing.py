@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from oneshot_rlvr.commands.planner import make_plan, name_here
+from oneshot_rlvr.commands.planner import known_shape, make_plan, name_here
 from oneshot_rlvr.config import Config, resolve
 from oneshot_rlvr.config.known import model_folder
 from oneshot_rlvr.errors import OneshotError
@@ -46,9 +46,11 @@ def shown(model: str, recipe: str, settings: list[str], problem: Problem = QUEST
         "prompt_ids": list(ids),
         "prompt_tokens": [policy.tokenizer.decode([token]) for token in ids],
         "stops": _stops(policy, config),
+        "stop_strings": list(config.sampling.stop_strings),
         "prompts_shared": policy.shared_prefix,
         "why_not_shared": policy.why_plain,
         "max_new_tokens": config.sampling.max_new_tokens,
+        "shown_tokens": min(config.sampling.max_new_tokens, MOST_TOKENS),
         "plan": _plan(config),
         "answers": _answers(policy, config, problem),
     }
@@ -73,7 +75,8 @@ def _architecture(policy: Policy) -> dict[str, Any]:
 def _stops(policy: Policy, config: Config) -> list[dict[str, Any]]:
     """Each token that ends a response: its id, text, and who says so."""
     said = stop_sources(policy.model, policy.tokenizer)
-    said["template"] = get_template(config.model.template).stop_ids(policy.tokenizer)
+    if config.sampling.stop_at_turn_end:
+        said["template"] = get_template(config.model.template).stop_ids(policy.tokenizer)
     said["sampling.stop_ids"] = config.sampling.stop_ids
     tokens = sorted({token for tokens in said.values() for token in tokens})
     return [
@@ -87,9 +90,9 @@ def _stops(policy: Policy, config: Config) -> list[dict[str, Any]]:
 
 
 def _plan(config: Config) -> dict[str, Any] | None:
-    """Memory and seconds of a step here; None where this device's rates are not known."""
+    """Memory and seconds of a step here; None where this device's rates or the model's sizes are not known."""
     device = name_here(config.model.device)
-    return None if device is None else make_plan(config, device)
+    return None if device is None or known_shape(config.model) is None else make_plan(config, device)
 
 
 def _answers(policy: Policy, config: Config, problem: Problem) -> list[dict[str, Any]]:

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from oneshot_rlvr.config import Config, ModelSection
 from oneshot_rlvr.config.known import model_folder
-from oneshot_rlvr.errors import OneshotError, first_line
+from oneshot_rlvr.errors import FOREIGN, OneshotError, first_line
 from oneshot_rlvr.policy.lean import keep_less
 from oneshot_rlvr.policy.lora import merged_state
 from oneshot_rlvr.policy.precision import fastest
@@ -26,6 +27,7 @@ from oneshot_rlvr.policy.support import shared_prefix_problem
 
 CHAT_TOKENS, THINKING_TOKENS = 1024, 8192  # of a response, where nobody says
 SMALL = 64 << 20  # bytes of weights
+LOADING = (*FOREIGN, SafetensorError, StrictDataclassError)  # what Transformers raises of anybody's files
 
 
 @dataclass
@@ -114,10 +116,28 @@ def as_the_model_asks(config: Config, sources: dict[str, str]) -> tuple[Config, 
 def places_of(section: ModelSection) -> int | None:
     """The most tokens, prompt and response together, that the model allows, where its configuration can be read."""
     try:
-        config = AutoConfig.from_pretrained(model_folder(section.path), trust_remote_code=section.trust_remote_code)
-    except (OSError, ValueError, KeyError):  # said when the model is loaded
+        config = text_config(section)
+    except OneshotError:  # said when the model is loaded
         return None
-    return getattr(config.get_text_config(), "max_position_embeddings", None)
+    return getattr(config, "max_position_embeddings", None)
+
+
+def text_config(section: ModelSection) -> Any:
+    """The configuration of a model's language part, without its weights.
+
+    Raises:
+        OneshotError: it cannot be read, or brings code without permission.
+    """
+    source = model_folder(section.path)
+    _refuse_unasked_code(source, section.trust_remote_code)
+    try:
+        return AutoConfig.from_pretrained(source, trust_remote_code=section.trust_remote_code).get_text_config()
+    except LOADING as error:
+        raise OneshotError(
+            f"cannot read this model's configuration: {first_line(error)}",
+            where=source,
+            fix="Give a model folder or profile.",
+        ) from error
 
 
 def save_pretrained(model: PreTrainedModel, tokenizer: Any, folder: Path) -> None:
@@ -257,7 +277,7 @@ def load_tokenizer(source: str, trust: bool) -> Any:
         )
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(source, trust_remote_code=trust)
-    except (OSError, ValueError, KeyError) as error:
+    except LOADING as error:
         raise OneshotError(
             f"cannot load the tokenizer: {first_line(error)}", where=source, fix="Check the folder or name."
         ) from error
@@ -278,7 +298,7 @@ def _load_model(source: str, section: ModelSection) -> PreTrainedModel:
             use_safetensors=True,
             trust_remote_code=section.trust_remote_code,
         )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except LOADING as error:
         raise OneshotError(
             f"cannot load the model: {first_line(error)}", where=source, fix="Check the folder or name."
         ) from error

@@ -84,7 +84,7 @@ class Template:
 
     def stop_ids(self, tokenizer: Any) -> tuple[int, ...]:
         """The token that ends a turn, if this template has turns and the tokenizer a token for their end."""
-        special = tokenizer.get_added_vocab() if hasattr(tokenizer, "get_added_vocab") else {}
+        special = _markup_of(tokenizer)
         if self.text is not None:
             return (special[self.turn_end],) if self.turn_end in special else ()
         if self.jinja is None and getattr(tokenizer, "chat_template", None) is None:
@@ -92,6 +92,12 @@ class Template:
         after = self._chat([("user", "Q"), ("assistant", _PROBE)], tokenizer, ask=False).rpartition(_PROBE)[2]
         found = [(after.find(token), token) for token in special if token in after]
         return (special[min(found)[1]],) if found else ()
+
+
+def _markup_of(tokenizer: Any) -> dict[str, int]:
+    """Added tokens and their ids, without those of space alone: a blank line may be one (Gemma's), and ends no turn."""
+    added = tokenizer.get_added_vocab() if hasattr(tokenizer, "get_added_vocab") else {}
+    return {token: number for token, number in added.items() if token.strip()}
 
 
 TEMPLATES = {
