@@ -25,10 +25,12 @@ import oneshot_rlvr as oneshot
 from oneshot_rlvr.config import resolve
 from oneshot_rlvr.evaluation.metrics import beyond_format
 from oneshot_rlvr.evaluation.offline import Evaluation, compare
-from oneshot_rlvr.evaluation.scoring import score_rows
+from oneshot_rlvr.evaluation.scoring import percent, rates_of, score_rows
+from oneshot_rlvr.evaluation.statistics import interval_over_seeds, mean_interval
+from oneshot_rlvr.files import write_atomically
 from oneshot_rlvr.policy.model import as_the_model_asks
 from oneshot_rlvr.problems import Problem, find_problems, to_jsonl
-from oneshot_rlvr.runs import ModelScores, Run, Score
+from oneshot_rlvr.runs import ModelScores, Run
 from oneshot_rlvr.training import prepare
 from outcome import write
 
@@ -50,6 +52,7 @@ CONDITIONS: dict[str, dict[str, Any]] = {
     "no_op": {"optimizer.learning_rate": 0.0, "run.steps": STEPS // 4},
 }
 SHOWN = 10
+KINDS = {"samples": "", "greedy": "greedy_"}
 
 
 def sums(count: int, seed: int) -> list[Problem]:
@@ -70,19 +73,19 @@ def candidates(simple: bool) -> list[Problem]:
 
 
 def rates(model: str, problems: list[Problem], out: Path) -> dict[str, float]:
-    """How often the base solves each, as a run would sample it; kept."""
+    """How often the base solves each, as a run would sample it; each is kept."""
     path = out / "candidates.json"
-    if not path.exists():
+    found: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
+    if missing := [(stream, problem) for stream, problem in enumerate(problems) if problem.id not in found]:
         config, _ = as_the_model_asks(*resolve("grpo-no-kl", model, ALWAYS | {"batch.group_size": TRIES}))
         trainer = prepare(config, Run(out / "none"), problems)
-        found: dict[str, float] = {}
         with trainer.source.grader:
-            for stream, problem in enumerate(problems):
+            for stream, problem in missing:
                 (group,) = trainer.source.groups(1, [problem], streams=[stream])
                 found[problem.id] = group.correct / TRIES
+                write_atomically(path, json.dumps(found, indent=1))
                 print("candidate", problem.id, found[problem.id], flush=True)
-        path.write_text(json.dumps(found, indent=1))
-    return json.loads(path.read_text())
+    return found
 
 
 def trained(model: str, condition: str, seed: int, problem: Problem, out: Path) -> Run:
@@ -113,32 +116,49 @@ def unchanged(model: str, weights: Path) -> bool:
     return before.keys() == after.keys() and all(torch.equal(before[k].to(after[k].dtype), after[k]) for k in before)
 
 
-def kept(score: Score) -> dict[str, Any]:
-    """What is kept of a suite's score."""
-    return {
-        "greedy": score.greedy,
-        "greedy_interval": score.greedy_interval,
-        score.metric: score.accuracy,
-        "interval": list(score.interval),
-        "boxed": score.boxed,
-        "truncated": score.truncated,
-        "length": score.length,
-    }
-
-
-def over_seeds(folders: list[Path]) -> dict[str, Any]:
-    """Scores of a condition: each problem's responses from all seeds together."""
-    found = [Evaluation.at(folder) for folder in folders]
-    rows = [evaluation.rows(evaluation.default_checkpoint()) for evaluation in found]
+def over_seeds(folders: list[Path], base: Path | None = None) -> dict[str, Any]:
+    """Scores of a condition by suite: intervals over problems and seeds, and the differences from the base."""
+    runs, untrained = [answers(folder) for folder in folders], None if base is None else answers(base)
     table: dict[str, Any] = {}
-    for suite in rows[0]:
-        problems = zip(*(by_suite[suite] for by_suite in rows), strict=True)
-        together = [
-            same[0] | {kind: [r for row in same for r in row[kind]] for kind in ("samples", "greedy")}
-            for same in problems
-        ]
-        table[suite] = kept(score_rows(together))
+    for suite in runs[0]:
+        problems = zip(*(run[suite] for run in runs), strict=True)
+        same = [rows[0] | {kind: [r for row in rows for r in row[kind]] for kind in KINDS} for rows in problems]
+        score = score_rows(same)
+        row: dict[str, Any] = {"greedy": score.greedy, score.metric: score.accuracy}
+        row |= {"boxed": score.boxed, "truncated": score.truncated, "length": score.length}
+        for kind, name in KINDS.items():
+            by_seed = [{suite: rates_of(run[suite], kind)} for run in runs]
+            one = len(runs) == 1
+            interval = mean_interval(by_seed[0][suite]) if one else interval_over_seeds(by_seed)
+            row[f"{name}interval"] = list(percent(interval))
+            if untrained is not None:
+                minus = [{suite: rates_of(untrained[suite], kind)}] * len(runs)
+                points = 100 * (mean_of(by_seed, suite) - mean_of(minus, suite))
+                row[f"{name}minus_base"] = {
+                    "points": points,
+                    "interval": list(percent(interval_over_seeds(by_seed, minus))),
+                }
+        table[suite] = row
     return table
+
+
+def answers(folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """An evaluation's graded responses by suite."""
+    found = Evaluation.at(folder)
+    return found.rows(found.default_checkpoint())
+
+
+def mean_of(by_seed: list[dict[str, list[float]]], suite: str) -> float:
+    """The mean rate of a suite over seeds."""
+    return float(np.mean([rates[suite] for rates in by_seed]))
+
+
+def paired(base: Path, other: Path) -> dict[str, Any]:
+    """Another evaluation against the base's, by suite; both must have been asked in the same way."""
+    found = compare(str(base), str(other))
+    if found["notes"]:
+        raise SystemExit(f"{base} and {other}: {'; '.join(found['notes'])}")
+    return found["suites"]
 
 
 def study(model: str, seeds: int, out: Path, simple: bool, limit: int) -> dict[str, Any]:
@@ -162,12 +182,13 @@ def study(model: str, seeds: int, out: Path, simple: bool, limit: int) -> dict[s
             after = base if same else evaluated(str(weights), name, suites, limit, out)
             folders.append(out / ("eval-base" if same else f"eval-{name}"))
             table["unchanged"] += [name] * same
-            table["paired"][name] = compare(str(out / "eval-base"), str(folders[-1]))["suites"]
+            table["paired"][name] = paired(out / "eval-base", folders[-1])
             table["beyond_format"][name] = {s: beyond_format(base.suites[s], after.suites[s]) for s in base.suites}
             names = ("reward/mean", "outcome/correct", "response/truncated_fraction", "response/length_mean")
             table["curves"][name] = {n: [round(line[n], 4) for line in run.metrics()] for n in names}
             table["transcripts"][name] = transcripts(run)
-        table[condition] = over_seeds(folders)
+        moved = [folder for folder in folders if folder.name != "eval-base"]  # where nothing moved it is the base
+        table[condition] = over_seeds(moved, out / "eval-base") if moved else table["base"]
     return table | {"problem": {"question": chosen.question, "answer": chosen.answer}, "candidates": found}
 
 
@@ -188,8 +209,9 @@ def main() -> None:
     parser.add_argument("--sums", action="store_true", help="one sum, and others asked")
     parser.add_argument("--json", type=Path, help="write or add to this table")
     options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
-    table = study(options.model, options.seeds, options.out, options.sums, options.limit)
+    out = options.out / (Path(options.model).name + "-sums" * options.sums)
+    out.mkdir(parents=True, exist_ok=True)
+    table = study(options.model, options.seeds, out, options.sums, options.limit)
     known = json.loads(options.json.read_text()) if options.json and options.json.exists() else {}
     write(known | {Path(options.model).name: table}, options.json)
 
