@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -53,6 +54,22 @@ def test_random_is_a_function_of_its_inputs():
     assert first == again != rewards("random(p=0.3)", *group, seed=1)
     assert abs(sum(value or 0 for value in first) / 2000 - 0.3) < 0.04
     assert first[::2] != first[1::2]  # twins are not rewarded alike
+
+
+def test_random_favours_no_text_in_training():
+    """By a rollout's own number: a text earns one time in two, at any place; by place and text it would be fixed."""
+    earned = [
+        rewards("random", *(replace(response(text=text), key=8 * group + place) for place, text in enumerate("ABCD")))
+        for group in range(400)
+    ]
+    means = [sum(value or 0 for value in column) / 400 for column in zip(*earned, strict=True)]
+    assert all(abs(mean - 0.5) < 0.1 for mean in means)
+
+
+def test_what_cannot_be_scored_has_no_reward_for_its_length():
+    group = [response("correct", 10), response("unscorable", 10), response("wrong", 90)]
+    assert rewards("cosine_length", *group)[1] is None
+    assert rewards("length_kimi", *group)[1] is None
 
 
 def test_wrong_labels():

@@ -20,4 +20,4 @@ def grpo(experience: Experience, epsilon: float = 1e-6) -> Experience:
     centred_PG, _, count_P1 = centred(experience.rewards_PG, experience.sizes_P)
     variance_P1 = centred_PG.square().sum(1, keepdim=True) / (count_P1 - 1).clamp_min(1)
     std_P1 = torch.where(count_P1 > 1, variance_P1.sqrt(), torch.ones_like(variance_P1))
-    return experience.by_group(centred_PG / (std_P1 + epsilon))
+    return experience.by_group(torch.where(centred_PG == 0, 0.0, centred_PG / (std_P1 + epsilon)))

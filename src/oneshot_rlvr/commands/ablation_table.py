@@ -32,7 +32,8 @@ def table_of(cells: Sequence[Cell]) -> Table:
 
 def _row(name: str, cells: Sequence[Cell]) -> dict[str, Any]:
     found = [cell.result() for cell in cells]
-    bases = [cell.base.result()["rates"] for cell in cells]
+    known = all(cell.base.path.exists() for cell in cells)  # it may have failed
+    bases = [cell.base.result()["rates"] for cell in cells] if known else []
     rates = [one["rates"] for one in found]
     says = _says(cells[0])
     row: dict[str, Any] = {
@@ -41,13 +42,15 @@ def _row(name: str, cells: Sequence[Cell]) -> dict[str, Any]:
         "paper": None if says is None else says.figure,
         "seeds": len(cells),
         "paper_row": None if says is None else str(says),
-        "by_seed": {str(cell.seed): average_of([one["rates"]]) for cell, one in zip(cells, found, strict=True)},
+        "by_seed": [average_of([one]) for one in rates],
+        "training_seeds": [cell.seed for cell in cells],
         "suites": {suite: round(100 * mean([mean(one[suite]) for one in rates]), 1) for suite in rates[0]},
     }
     if cells[0].row.trains:
+        if known:
+            row["gain"] = round(average_of(rates) - average_of(bases), 2)
+            row["gain_interval"] = _interval(rates, bases)
         row |= {
-            "gain": round(average_of(rates) - average_of(bases), 2),
-            "gain_interval": _interval(rates, bases),
             "last": average_of([one["last"] for one in found]),
             "steps": [one["step"] for one in found],
             "last_steps": [one["last_step"] for one in found],

@@ -5,6 +5,7 @@ base evaluation -> selection (a full-pool run's accuracy history) -> one-shot tr
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,7 +60,7 @@ class Demo:
             self._train(self.full, "Selection: the whole pool", [])
             selected = self._select()
         with self._timed("one_shot"):
-            self._train(self.one_shot, f"One-shot training on {selected}", [f"data.only=[{selected}]"])
+            self._train(self.one_shot, f"One-shot training on {selected}", [f"data.only={json.dumps([selected])}"])
         scores, best = {}, {}
         with self._timed("evaluation"):
             for run in (self.one_shot, self.full):

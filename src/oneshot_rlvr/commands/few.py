@@ -123,7 +123,9 @@ def summary(
         keys = ("average", "interval", "gain", "by_seed", "seeds")
         if name not in table:
             return None
-        return {key: table[name][key] for key in keys} | ({"minus_pool": below[name]} if name in below else {})
+        return {key: table[name][key] for key in keys if key in table[name]} | (
+            {"minus_pool": below[name]} if name in below else {}
+        )
 
     whole = kept(POOL)
     found: dict[str, Any] = {"pool": whole, "sizes": {}, "smallest_within_a_point": {}}

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 
 import oneshot_rlvr.selectors  # noqa: F401 - their reward makes itself known
+from oneshot_rlvr.commands.terminal import plain
 from oneshot_rlvr.config import Config, build, flatten
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.evaluation import Sampling, make_validator
@@ -100,7 +101,7 @@ def start(
             print(f"Prompts are not shared in the forward pass (slower, same result): {policy.why_plain}")
         run.write_problems(problems)
         for line in summary(audit_golds(problems, config.grading.timeout, config.grading.workers), len(problems)):
-            print(f"Note: {line}")
+            print(plain(f"Note: {line}"))
         run.write_environment(environment(str(policy.device), torch.get_num_threads()))
         run.write_config(config, sources)
         train(trainer, validate, on_step)

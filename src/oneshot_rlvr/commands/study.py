@@ -104,7 +104,7 @@ def _written(out: Path, cells: Sequence[Cell], candidates: Candidates, chosen: S
     table = table_of(cells)
     rows: list[dict[str, Any]] = []
     for row in chosen:
-        if found := table.get(f"pi_{row.rank}"):
+        if "gain" in (found := table.get(f"pi_{row.rank}", {})):
             kept = {key: found[key] for key in ("gain", "gain_interval", "last", "average", "by_seed", "seeds")}
             rows.append({**row.to_json(), **kept})
     if len(rows) < 2:

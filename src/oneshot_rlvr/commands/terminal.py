@@ -55,7 +55,7 @@ def ended_well(function: Callable[..., None]) -> Callable[..., None]:
         try:
             function(*args, **kwargs)
         except OneshotError as error:
-            print(f"oneshot: error: {error}", file=sys.stderr)
+            print(plain(f"oneshot: error: {error}"), file=sys.stderr)
             raise typer.Exit(2) from None
         except BrokenPipeError:  # whoever read the output has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -64,7 +64,7 @@ def ended_well(function: Callable[..., None]) -> Callable[..., None]:
             reason = getattr(error, "strerror", None) or str(error)
             where = getattr(error, "filename", None)
             said = OneshotError(reason, where=where and repr(where)[:200], fix="Check the path and its permissions.")
-            print(f"oneshot: error: {said}", file=sys.stderr)
+            print(plain(f"oneshot: error: {said}"), file=sys.stderr)
             raise typer.Exit(2) from None
         except (Interrupted, KeyboardInterrupt) as stop:
             print(f"oneshot: {str(stop) or 'interrupted; finished work is kept'}", file=sys.stderr)

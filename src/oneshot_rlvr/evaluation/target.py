@@ -126,7 +126,7 @@ def evaluate_target(target: str, protocol: Protocol, options: Options, listener:
     if run is None:
         return Result(scores, None, evaluator.folder)
     write_examples(checkpoints[0], counting(run, checkpoints), evaluator)
-    evaluator.folder.write_summary(summarise(run, scores, evaluator.template.answer == "box"))
+    evaluator.folder.write_summary(summarise(run, scores, evaluator.template.answer == "box" and not protocol.fallback))
     return Result(scores, run.validated_step(), evaluator.folder)
 
 

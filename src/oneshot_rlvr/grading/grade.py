@@ -102,7 +102,7 @@ class Grader:
             source = problem.source if problem.source in self.mode.by_source else ""
             found = self._outcomes(rows, source) if self.once else [self._afresh(row, source) for row in rows]
         judged = [
-            Response(r.text, r.finish, r.tokens, g.outcome, g.extracted, g.score)
+            replace(r, outcome=g.outcome, extracted=g.extracted, score=g.score)
             for r, g in zip(responses, found, strict=True)
         ]
         rewards = self.reward(problem, judged)

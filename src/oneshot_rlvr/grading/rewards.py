@@ -14,7 +14,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from hashlib import blake2b
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from oneshot_rlvr.config import Registry
 from oneshot_rlvr.errors import OneshotError, nearest
@@ -76,10 +78,15 @@ def tag_count(problem: Problem, responses: Sequence[Response]) -> Rewards:
 
 @REWARDS.register("random")
 def random(problem: Problem, responses: Sequence[Response], *, p: float = 0.5, seed: int = 0) -> Rewards:
-    """1 with probability `p`, whatever it says, a function of the inputs (Spurious Rewards, arXiv 2506.10947)."""
+    """1 with probability `p`, whatever it says (Spurious Rewards, arXiv 2506.10947).
+
+    Drawn by the rollout's own number, so that a resumed run repeats it and no text is favoured. Where there is none
+    (regrading, verl) by place and text: there equal texts at one place earn the same in every group.
+    """
     rewards: Rewards = []
     for place, response in enumerate(responses):
-        key = f"{seed}\x1f{problem.id}\x1f{place}\x1f{response.text}".encode("utf-8", "surrogatepass")
+        own = f"{place}\x1f{response.text}" if response.key is None else str(response.key)
+        key = f"{seed}\x1f{problem.id}\x1f{own}".encode("utf-8", "surrogatepass")
         rewards.append(float(int.from_bytes(blake2b(key, digest_size=8).digest(), "little") < p * 2**64))
     return rewards
 
@@ -246,10 +253,11 @@ def length_kimi(problem: Problem, responses: Sequence[Response]) -> Rewards:
     """lambda = 0.5 - (len - min) / (max - min) over the group; wrong: min(0, lambda) (Kimi k1.5, arXiv 2501.12599)."""
     lengths = [r.tokens for r in responses]
     low, high = min(lengths, default=0), max(lengths, default=0)
-    if low == high:
-        return [0.0 for _ in responses]
-    scaled = [0.5 - (n - low) / (high - low) for n in lengths]
-    return [s if r.outcome == "correct" else min(0.0, s) for s, r in zip(scaled, responses, strict=True)]
+    scaled = [0.0 if low == high else 0.5 - (n - low) / (high - low) for n in lengths]
+    return [
+        None if r.outcome == "unscorable" else s if r.outcome == "correct" else min(0.0, s)
+        for s, r in zip(scaled, responses, strict=True)
+    ]
 
 
 @REWARDS.register("cosine_length")
@@ -257,7 +265,7 @@ def cosine_length(
     problem: Problem,
     responses: Sequence[Response],
     *,
-    max_tokens: int = 3072,
+    max_tokens: Annotated[int, Field(ge=1)] = 3072,
     correct: tuple[float, float] = (0.5, 1.0),
     wrong: tuple[float, float] = (-1.0, -0.5),
 ) -> Rewards:
@@ -267,6 +275,9 @@ def cosine_length(
     """
     rewards: Rewards = []
     for r in responses:
+        if r.outcome == "unscorable":
+            rewards.append(None)
+            continue
         low, high = correct if r.outcome == "correct" else wrong[::-1]
         fall = (1 + math.cos(math.pi * min(r.tokens / max_tokens, 1.0))) / 2
         rewards.append(low + (high - low) * fall)

@@ -17,7 +17,8 @@ Finish = Literal["stop", "length"]
 class Response:
     """What a reward function sees of a rollout: its text alone (never the prompt), its verdict, its size.
 
-    `score`, 0 to 1, is that of the problem's own scorer, where it has one.
+    `score`, 0 to 1, is that of the problem's own scorer, where it has one. `key` is the rollout's own number in
+    training, the same again where it is sampled again; None where it has none.
     """
 
     text: str
@@ -26,6 +27,7 @@ class Response:
     outcome: Outcome = "no_answer"
     extracted: str | None = None
     score: float | None = None
+    key: int | None = None
 
 
 @dataclass(frozen=True)

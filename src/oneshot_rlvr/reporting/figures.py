@@ -99,11 +99,13 @@ def _group_traces(
 def tokens_by_step(group: Group) -> list[list[float]]:
     """Steps, and the response tokens (in thousands) that the group's first run had sampled by each."""
     steps, lengths = group.runs[0].curve("response/length_mean")
-    values = group.runs[0].configuration["batch"]
-    rollouts = values["groups_per_step"] * values["group_size"]
+    values, sampled = (
+        group.runs[0].configuration["batch"],
+        dict(zip(*group.runs[0].curve("group/sampled"), strict=True)),
+    )
     total, sums = 0.0, []
-    for length in lengths:
-        total += length * rollouts / 1000
+    for step, length in zip(steps, lengths, strict=True):
+        total += length * sampled.get(step, values["groups_per_step"]) * values["group_size"] / 1000
         sums.append(round(total, 3))
     return [[float(step) for step in steps], sums]
 

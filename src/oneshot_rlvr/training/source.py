@@ -10,7 +10,7 @@ import numpy as np
 
 from oneshot_rlvr.config import Config
 from oneshot_rlvr.errors import OneshotError
-from oneshot_rlvr.grading import Grade, Grader, Response
+from oneshot_rlvr.grading import Grader, Response
 from oneshot_rlvr.policy import Policy
 from oneshot_rlvr.problems import Problem, encode_prompt, get_template, informed
 from oneshot_rlvr.rollout import Prompt, Rollout, Sampler, SamplingParams
@@ -124,17 +124,20 @@ class Source:
         with self._timed("sample"):
             rollouts_PG = self.sampler.sample(prompts, config.batch.group_size, params)
         self.sampled += len(problems)
-        return [self.group(p, rollouts) for p, rollouts in zip(problems, rollouts_PG, strict=True)]
+        return [
+            self.group(problem, rollouts, fold(config.run.seed, step, prompt.stream, attempt))
+            for problem, prompt, rollouts in zip(problems, prompts, rollouts_PG, strict=True)
+        ]
 
-    def group(self, problem: Problem, rollouts: Sequence[Rollout]) -> Group:
-        """Rollouts of a problem, graded."""
+    def group(self, problem: Problem, rollouts: Sequence[Rollout], key: int = 0) -> Group:
+        """Rollouts of a problem, graded; `key` is the group's own number, of which theirs are made."""
         shown = self.encode(informed(problem)) if self.informs else None
-        return Group(problem, rollouts, self.grade(problem, rollouts), informed_ids=shown)
-
-    def grade(self, problem: Problem, rollouts: Sequence[Rollout]) -> list[Grade]:
-        """Grades of one group."""
+        responses = [
+            Response(r.text, r.finish, len(r.response_ids), key=fold(key, place)) for place, r in enumerate(rollouts)
+        ]
         with self._timed("grade"):
-            return self.grader.grade(problem, [Response(r.text, r.finish, len(r.response_ids)) for r in rollouts])
+            grades = self.grader.grade(problem, responses)
+        return Group(problem, rollouts, grades, informed_ids=shown)
 
 
 def problems_of_step(count: int, groups: int, step: int, seed: int, attempt: int = 0) -> list[int]:

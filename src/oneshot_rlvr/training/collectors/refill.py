@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from oneshot_rlvr.training.collectors.registry import COLLECTORS
 from oneshot_rlvr.training.groups import Group
@@ -11,7 +13,9 @@ from oneshot_rlvr.training.source import Source
 
 
 @COLLECTORS.register("refill")
-def refill(source: Source, step: int, rounds: int = 10, by: Literal["reward", "outcome"] = "reward") -> list[Group]:
+def refill(
+    source: Source, step: int, rounds: Annotated[int, Field(ge=1)] = 10, by: Literal["reward", "outcome"] = "reward"
+) -> list[Group]:
     """Sample until `groups_per_step` groups have variance, in at most `rounds` rounds; the others are left out.
 
     GRPO trains on all groups, those without variance giving no gradient and making the step smaller. `by` says of what:
