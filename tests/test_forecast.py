@@ -267,7 +267,7 @@ def refused_study(tmp_path, gains):
 
 def test_few_says_the_smallest_within_a_point():
     def row(average):
-        return {"average": average, "interval": [0, 1], "gain": 1, "by_seed": {"0": average}, "seeds": 1}
+        return {"average": average, "interval": [0, 1], "gain": 1, "by_seed": [average], "seeds": 1}
 
     table = {
         "pool": row(80.0),

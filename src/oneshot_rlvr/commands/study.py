@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from oneshot_rlvr.selection import Candidates, Ranked
 
 
+KEPT = ("gain", "gain_interval", "last", "average", "by_seed", "training_seeds", "seeds")  # of a row of the table
+
+
 def study(
     pool: PoolArgument = "organism",
     history: PastAccuracy = None,
@@ -105,15 +108,13 @@ def _written(out: Path, cells: Sequence[Cell], candidates: Candidates, chosen: S
     rows: list[dict[str, Any]] = []
     for row in chosen:
         if "gain" in (found := table.get(f"pi_{row.rank}", {})):
-            kept = {key: found[key] for key in ("gain", "gain_interval", "last", "average", "by_seed", "seeds")}
-            rows.append({**row.to_json(), **kept})
+            rows.append({**row.to_json(), **{key: found[key] for key in KEPT}})
     if len(rows) < 2:
         return "Fewer than two problems have a result.\n"
     seeds = min(row["seeds"] for row in rows)
-    common = [
-        seed for seed in rows[0]["by_seed"] if all(seed in row["by_seed"] for row in rows)
-    ]  # some may have failed
-    agreement = agreement_of_seeds([[row["by_seed"][seed] for seed in common] for row in rows])
+    by_seed = [dict(zip(row["training_seeds"], row["by_seed"], strict=True)) for row in rows]
+    common = [seed for seed in by_seed[0] if all(seed in found for found in by_seed)]  # some may have failed
+    agreement = agreement_of_seeds([[found[seed] for seed in common] for found in by_seed])
     found = {
         "model": cells[0].asked.model,
         "recipe": cells[0].row.recipe,
