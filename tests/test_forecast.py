@@ -14,9 +14,9 @@ from oneshot_rlvr.commands.ablation import Asked
 from oneshot_rlvr.commands.few import cells_of_a_seed, summary
 from oneshot_rlvr.commands.probing import Probing, cosine
 from oneshot_rlvr.errors import OneshotError
-from oneshot_rlvr.problems import find_problems, to_jsonl
+from oneshot_rlvr.problems import Problem, find_problems, to_jsonl
 from oneshot_rlvr.selection import Candidates, rank
-from oneshot_rlvr.selection.forecast import FEWEST, Forecaster, coverage_of
+from oneshot_rlvr.selection.forecast import FEWEST, Forecaster, Tried, coverage_of
 from oneshot_rlvr.selection.probes import FEATURES, Probe, ProbeFile, read_probes, write_probes
 from oneshot_rlvr.selection.ranking import spearman
 from oneshot_rlvr.selection.study import error_of_the_mean, largest_by_chance, root_mean_square, skill_of_left_out
@@ -27,14 +27,16 @@ ZERO = Probe(**dict.fromkeys((*FEATURES, "shift", "norm", "cost"), 0.0))
 TINY = ("batch.groups_per_step=2", "run.steps=100")
 
 
-def probes_of(values: np.ndarray) -> list[Probe]:
-    return [replace(ZERO, **dict(zip(FEATURES, map(float, row), strict=True))) for row in values]
+def tried(values: np.ndarray, seed: int) -> list[Tried]:
+    """Problems with these features, whose questions say nothing."""
+    probes = [replace(ZERO, **dict(zip(FEATURES, map(float, row), strict=True))) for row in values]
+    return [Tried(probe, f"{seed} and {place}") for place, probe in enumerate(probes)]
 
 
-def drawn(count: int, noise: float, seed: int) -> tuple[list[Probe], list[float]]:
+def drawn(count: int, noise: float, seed: int) -> tuple[list[Tried], list[float]]:
     draw = np.random.default_rng(seed)
     rows = draw.normal(size=(count, len(FEATURES)))
-    return probes_of(rows), list(40 + 5 * rows[:, 0] - 3 * rows[:, 7] + noise * draw.normal(size=count))
+    return tried(rows, seed), list(40 + 5 * rows[:, 0] - 3 * rows[:, 7] + noise * draw.normal(size=count))
 
 
 def test_a_linear_gain_is_found():
@@ -54,37 +56,58 @@ def test_intervals_hold_as_often_as_they_say():
 
 def test_a_feature_that_never_varies_says_nothing():
     probes, gains = drawn(30, 1.0, 0)
-    still = [replace(p, tokens=3.0) for p in probes]
+    still = [replace(one, probe=replace(one.probe, tokens=3.0)) for one in probes]
     fitted = Forecaster.fit(still, gains)
-    near, far = fitted.predict([still[0], replace(still[0], tokens=1e6)])
+    far = replace(still[0], probe=replace(still[0].probe, tokens=1e6))
+    near, far = fitted.predict([still[0], far])
     assert near == far
 
 
+def solved(fitted: Forecaster, keep: list[int], new: Tried) -> float:
+    """What the fit on some problems says of another, by the normal equations with an intercept that has no penalty."""
+    known = fitted._known[np.ix_(keep, keep)] + fitted.penalty * np.eye(len(keep))
+    own = fitted._kernel([[float(getattr(new.probe, name)) for name in FEATURES]], [new.question])[0][keep]
+    gains, one = np.array(fitted.gains)[keep], np.ones(len(keep))
+    middle = (one @ np.linalg.solve(known, gains)) / (one @ np.linalg.solve(known, one))
+    return float(middle + own @ np.linalg.solve(known, gains - middle))
+
+
 def test_leaving_out_is_leaving_out():
-    probes, gains = drawn(15, 3.0, 2)
-    fitted = Forecaster.fit(probes, gains)
-    for place in (0, 7, 14):
+    problems, gains = drawn(15, 3.0, 2)
+    fitted = Forecaster.fit(problems, gains)
+    for place in range(15):
         rest = [i for i in range(15) if i != place]
-        without = replace(fitted, rows=tuple(fitted.rows[i] for i in rest), gains=tuple(fitted.gains[i] for i in rest))
-        assert fitted.left_out()[place] == pytest.approx(without.predict([probes[place]])[0].gain)
+        assert fitted.left_out()[place] == pytest.approx(solved(fitted, rest, problems[place]))
 
 
 def test_the_interval_by_hand():
     """Jackknife+ with P = 10 and alpha = 0.2: the 2nd smallest and 2nd largest of what the left-out fits allow."""
-    probes, gains = drawn(10, 5.0, 3)
-    fitted = Forecaster.fit(probes, gains)
-    new = drawn(1, 0.0, 4)[0]
+    problems, gains = drawn(10, 5.0, 3)
+    fitted = Forecaster.fit(problems, gains)
+    new = drawn(1, 0.0, 4)[0][0]
     lows, highs = [], []
     for place in range(10):
         rest = [i for i in range(10) if i != place]
-        without = replace(fitted, rows=tuple(fitted.rows[i] for i in rest), gains=tuple(fitted.gains[i] for i in rest))
-        error = abs(gains[place] - without.predict([probes[place]], 0.5)[0].gain)
-        middle = without.predict(new, 0.5)[0].gain
-        lows.append(middle - error)
-        highs.append(middle + error)
-    found = fitted.predict(new, 0.8)[0]
+        error = abs(gains[place] - solved(fitted, rest, problems[place]))
+        lows.append(solved(fitted, rest, new) - error)
+        highs.append(solved(fitted, rest, new) + error)
+    (found,) = fitted.predict([new], 0.8)
+    assert found.gain == pytest.approx(solved(fitted, list(range(10)), new))
     assert found.low == pytest.approx(sorted(lows)[1])
     assert found.high == pytest.approx(sorted(highs)[-2])
+
+
+def test_questions_tell_families_apart():
+    """Where a family decides, the text finds it; a problem that the fit knows is left out of its own forecast."""
+    families = ("Add {0} and {1}.", "What is the remainder of {0} by {1}?", "x + y = {0}, x - y = {1}: find both.")
+    draw = np.random.default_rng(0)
+    problems = [Tried(ZERO, families[i % 3].format(20 + i, 3 + i % 7)) for i in range(45)]
+    gains = [[50.0, 45.0, 40.0][i % 3] + draw.normal() for i in range(45)]
+    fitted = Forecaster.fit(problems, gains)
+    new = [Tried(ZERO, family.format(91, 8)) for family in families]
+    assert [p.gain for p in fitted.predict(new)] == pytest.approx([50, 45, 40], abs=1.5)
+    odd = Forecaster.fit(problems, [90.0, *gains[1:]])
+    assert odd.predict([problems[0]])[0].gain < 60
 
 
 def test_too_few_to_promise_anything():
@@ -97,9 +120,10 @@ def test_files_come_back(tmp_path):
     fitted = Forecaster.fit(*drawn(12, 1.0, 0))
     fitted.write(tmp_path / "f.json", {"study": "x"})
     assert Forecaster.read(tmp_path / "f.json") == fitted
-    known = {"a": drawn(1, 0.0, 0)[0][0], "b": ZERO}
-    write_probes(tmp_path / "p.json", "tiny", "grpo", known)
-    assert read_probes(tmp_path / "p.json") == ProbeFile("tiny", "grpo", known)
+    known = {"a": drawn(1, 0.0, 0)[0][0].probe, "b": ZERO}
+    asked = dict.fromkeys(known, "q?")
+    write_probes(tmp_path / "p.json", ProbeFile("tiny", "grpo", known, asked))
+    assert read_probes(tmp_path / "p.json") == ProbeFile("tiny", "grpo", known, asked)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +166,7 @@ def test_where_nothing_can_be_learned_leaving_out_shows_nothing():
         guesses = Forecaster.fit(probes, gains).left_out()
         raw.append(spearman(guesses, gains))
         beyond.append(skill_of_left_out(guesses, gains)[0])
-    assert np.mean(raw) < -0.3
+    assert np.mean(raw) < -0.1
     assert abs(np.mean(beyond)) < 0.12
 
 
@@ -165,12 +189,14 @@ def test_selectors_read_probes(tmp_path):
     fitted = Forecaster.fit(*drawn(12, 0.0, 0))
     fitted.write(tmp_path / "f.json", {})
     known = {"a": replace(ZERO, gradient=0.1, moved=3.0, shift=1.0), "c": replace(ZERO, gradient=0.2, shift=4.0)}
-    candidates = Candidates(("a", "b", "c"), (0, 1, 2), probes=known)
+    problems = tuple(Problem(one, f"What of {one}?", "1", "x") for one in "abc")
+    candidates = Candidates(("a", "b", "c"), (0, 1, 2), problems=problems, probes=known)
     assert [row.id for row in rank(candidates, "gradient")] == ["c", "a", "b"]
     assert [row.id for row in rank(candidates, "burst")] == ["a", "c", "b"]
     assert [row.id for row in rank(candidates, "shift")] == ["c", "a", "b"]
     order = [row.id for row in rank(candidates, f"learned(fitted='{tmp_path}/f.json')")]
-    guesses = dict(zip(known, (p.gain for p in fitted.predict(list(known.values()))), strict=True))
+    asked = [Tried(probe, f"What of {key}?") for key, probe in known.items()]
+    guesses = dict(zip(known, (p.gain for p in fitted.predict(asked)), strict=True))
     assert order == [*sorted(guesses, key=lambda key: -guesses[key]), "b"]
     with pytest.raises(OneshotError, match="reads probes"):
         rank(replace(candidates, probes=None), "gradient")
@@ -208,6 +234,11 @@ def test_a_probe_is_the_first_steps_of_a_run(tmp_path):
         probing.run(["x"], lambda *_: None)
 
 
+def probed(model: str, rows: list[Tried], number: int = 0) -> ProbeFile:
+    asked = {f"p{i}": f"Question {number + i}?" for i in range(len(rows))}
+    return ProbeFile(model, "grpo", {f"p{i}": one.probe for i, one in enumerate(rows)}, asked)
+
+
 def study(path, gains):
     path.mkdir()
     rows = [{"id": key, "gain": gain} for key, gain in gains.items()]
@@ -218,7 +249,7 @@ def test_the_commands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rows, gains = drawn(20, 2.0, 0)
     study(tmp_path / "one", {f"p{i}": gain for i, gain in enumerate(gains)})
-    write_probes(tmp_path / "p.json", "tiny", "grpo", {f"p{i}": row for i, row in enumerate(rows)})
+    write_probes(tmp_path / "p.json", probed("tiny", rows))
     code, out, _ = oneshot("select", "fit", "one", "--probes", "p.json", "--out", "f.json")
     assert code == 0
     assert out.startswith("20 problems; left out in turn: Spearman 0.")
@@ -227,13 +258,13 @@ def test_the_commands(tmp_path, monkeypatch):
     )
     rows, gains = drawn(20, 2.0, 1)
     study(tmp_path / "two", {f"p{i}": gain for i, gain in enumerate(gains)})
-    write_probes(tmp_path / "q.json", "tiny", "grpo", {f"p{i}": row for i, row in enumerate(rows)})
+    write_probes(tmp_path / "q.json", probed("tiny", rows, 100))
     code, out, _ = oneshot("select", "check", "two", "--probes", "q.json", "--fitted", "f.json", "--out", "c.json")
     assert code == 0
     found = json.loads((tmp_path / "c.json").read_text())
     assert found["problems"] == 20
     assert found["spearman"] > 0.6
-    write_probes(tmp_path / "q.json", "organism", "grpo", {f"p{i}": row for i, row in enumerate(rows)})
+    write_probes(tmp_path / "q.json", probed("organism", rows, 100))
     assert "organism by grpo, and a study of tiny by grpo" in refused("select", "fit", "two", "--probes", "q.json")
     assert "organism by grpo, and a study of tiny" in refused("select", "probe", "--study", "two")
     fast = [flag for setting in TINY for flag in ("--set", setting)]

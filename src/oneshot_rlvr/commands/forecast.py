@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from oneshot_rlvr.commands.probing import Probing
-    from oneshot_rlvr.selection.forecast import Prediction
+    from oneshot_rlvr.selection.forecast import Prediction, Tried
     from oneshot_rlvr.selection.probes import Probe, ProbeFile
 
 SEED = 1000  # a study's seeds count from 0: what a probe samples is not what a run that it forecasts will
@@ -45,7 +45,7 @@ def probe(
     """Probe problems: a few steps of rollouts, one gradient, a short fast burst. All of the pool unless named."""
     from oneshot_rlvr.commands.probing import Probing
     from oneshot_rlvr.problems import find_problems
-    from oneshot_rlvr.selection.probes import write_probes
+    from oneshot_rlvr.selection.probes import ProbeFile, write_probes
 
     if ids and study is not None:
         raise OneshotError("problems by id, and a study", where="--study", fix="Give one of them.")
@@ -57,7 +57,8 @@ def probe(
         wanted = ids or [p.id for p in find_problems(pool)]
     probing = Probing(out, pool, held_out, model, recipe, seed, settings or ())
     found = _probed(wanted, probing, quiet)
-    write_probes(out / "probes.json", model, recipe, found)
+    questions = {key: probing.problems[key].question for key in found}
+    write_probes(out / "probes.json", ProbeFile(model, recipe, found, questions))
     cost = max(one.cost for one in found.values())
     once = f"the pool's gradient, made once, {100 * probing.once:.1f} %"
     print(plain(f"{len(found)} probes, {100 * cost:.1f} % of a run each, {once}: {out}/probes.json"))
@@ -101,12 +102,13 @@ def forecast(
 ) -> None:
     """The gain to expect of problems that nobody has trained on, with 90 % intervals, from a probe of each."""
     from oneshot_rlvr.commands.probing import Probing
-    from oneshot_rlvr.selection.forecast import Forecaster
+    from oneshot_rlvr.selection.forecast import Forecaster, Tried
 
     forecaster = Forecaster.read(fitted or _shipped())
     probing = Probing(out, pool, held_out, model, recipe, seed, settings or ())
     found = _probed(ids, probing, quiet or as_json)
-    predicted = dict(zip(found, forecaster.predict(list(found.values())), strict=True))
+    tried = [Tried(one, probing.problems[key].question) for key, one in found.items()]
+    predicted = dict(zip(found, forecaster.predict(tried), strict=True))
     order = sorted(predicted, key=lambda key: -predicted[key].gain)
     if as_json:
         rows = [_row(key, found[key], predicted[key]) | {"cost_once": probing.once} for key in order]
@@ -169,8 +171,6 @@ def _probed(ids: Sequence[str], probing: Probing, quiet: bool) -> dict[str, Prob
 def _shipped() -> Path:
     from oneshot_rlvr.organism import FORECAST
 
-    if not FORECAST.exists():
-        raise OneshotError("no forecast ships with this version", where="--fitted", fix="Fit one: oneshot select fit.")
     return FORECAST
 
 
@@ -214,8 +214,10 @@ def _is_gain(row: object) -> bool:
     return isinstance(row, dict) and isinstance(row.get("id"), str) and isinstance(row.get("gain"), int | float)
 
 
-def _joined(study: Path, known: ProbeFile, where: Path) -> tuple[list[Probe], list[float]]:
-    """Each problem's probe and gain."""
+def _joined(study: Path, known: ProbeFile, where: Path) -> tuple[list[Tried], list[float]]:
+    """Each problem's probe and question, and its gain."""
+    from oneshot_rlvr.selection.forecast import Tried
+
     measured = _measured(study)
     measured.refuse_others(known.model, known.recipe, str(where))
     for row in measured.gains:
@@ -223,4 +225,7 @@ def _joined(study: Path, known: ProbeFile, where: Path) -> tuple[list[Probe], li
             raise OneshotError(
                 f"no probe of {row['id']!r}", where=where, fix=f"Make them: oneshot select probe --study {study}."
             )
-    return [known.probes[row["id"]] for row in measured.gains], [float(row["gain"]) for row in measured.gains]
+    ids = [row["id"] for row in measured.gains]
+    return [Tried(known.probes[key], known.questions[key]) for key in ids], [
+        float(row["gain"]) for row in measured.gains
+    ]

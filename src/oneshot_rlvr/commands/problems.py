@@ -102,7 +102,10 @@ def build(
         str | None, typer.Option(help="Of one-shot: ask this instead, a simpler step of it, say.")
     ] = None,
     answer: Annotated[str | None, typer.Option(help="The gold of --question, where it is another.")] = None,
-    longest: Annotated[int | None, typer.Option(min=1, help="Leave out problems with more prompt tokens.")] = None,
+    longest: Annotated[
+        int | None,
+        typer.Option(min=1, help="Leave out problems with more prompt tokens; ranks are then of the others."),
+    ] = None,
     model: Annotated[str, typer.Option(help="The model whose tokens --longest counts.")] = "organism",
 ) -> None:
     """Build a training set: the problem that a selector ranks first, some by rank, or some by chance."""
@@ -122,9 +125,12 @@ def build(
         indices = random.Random(seed).sample(usable, _count(pick, len(usable)))
     else:
         ranking = rank(candidates, rank_by)
-        indices = [ranking[place - 1].index for place in ranks]
+        ranked = [row.index for row in ranking]
         if longest is not None:
-            indices = short_enough(candidates, indices, longest, model)
+            ranked = short_enough(candidates, ranked, longest, model)
+        if max(ranks) > len(ranked):
+            raise OneshotError(f"{len(ranked)} problems are short enough", where="--longest", fix="Allow longer ones.")
+        indices = [ranked[place - 1] for place in ranks]
     if question is not None or answer is not None:
         candidates = asked_instead(candidates, indices, question, answer)
     if label is not None:

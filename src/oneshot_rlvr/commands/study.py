@@ -135,14 +135,16 @@ def _written(out: Path, cells: Sequence[Cell], candidates: Candidates, chosen: S
 
 def _learned(candidates: Candidates, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """A ranking learned from the probes, each problem's forecast by a fit on the others; beside guessing their mean."""
-    from oneshot_rlvr.selection.forecast import FEWEST, Forecaster
+    from oneshot_rlvr.selection.forecast import FEWEST, Forecaster, Tried
     from oneshot_rlvr.selection.study import error_of_the_mean, root_mean_square, skill_of_left_out
 
-    known = [(probe, row["gain"]) for row in rows if (probe := (candidates.probes or {}).get(row["id"])) is not None]
+    asked, probes = {p.id: p.question for p in candidates.texts()}, candidates.probes or {}
+    known = [(Tried(probes[row["id"]], asked[row["id"]]), row["gain"]) for row in rows if row["id"] in probes]
     if len(known) < FEWEST:
         return {"spearman": None, "why": f"{len(known)} problems of the study have probes"}
     gains = [gain for _, gain in known]
-    guesses = Forecaster.fit([probe for probe, _ in known], gains).left_out()
+    tried = [one for one, _ in known]
+    guesses = Forecaster.fit(tried, gains).left_out()
     correlation, interval = skill_of_left_out(guesses, gains)
     error = root_mean_square([guess - gain for guess, gain in zip(guesses, gains, strict=True)])
     return {"spearman": correlation, "interval": interval, "error": error, "error_of_mean": error_of_the_mean(gains)}

@@ -45,21 +45,21 @@ Probes = dict[str, Probe]  # by the problem's id
 
 @dataclass(frozen=True)
 class ProbeFile:
-    """Probes by id, of one model and recipe."""
+    """Probes by id, of one model and recipe, and what the problems ask."""
 
     model: str
     recipe: str
     probes: Probes
+    questions: dict[str, str]
 
 
 # What a forecast reads: not what is measured in one model's own units (of hidden states, of weights).
 FEATURES = tuple(field.name for field in fields(Probe) if field.name not in ("cost", "shift", "norm"))
 
 
-def write_probes(path: Path, model: str, recipe: str, probes: Probes) -> None:
+def write_probes(path: Path, file: ProbeFile) -> None:
     """A file of probes that `read_probes` reads."""
-    rows = {key: asdict(probe) for key, probe in probes.items()}
-    write_json(path, {"model": model, "recipe": recipe, "probes": rows})
+    write_json(path, asdict(file))
 
 
 def read_probes(path: str | Path) -> ProbeFile:
@@ -77,7 +77,10 @@ def read_probes(path: str | Path) -> ProbeFile:
     for key, row in rows.items():
         if not isinstance(row, dict) or set(row) != wanted or not all(_is_number(value) for value in row.values()):
             raise OneshotError("not a probe", where=f"{path}, problem {key[:80]!r}", fix=FIX)
-    return ProbeFile(model, recipe, {key: Probe(**row) for key, row in rows.items()})
+    questions = known.get("questions")
+    if not isinstance(questions, dict) or not all(isinstance(questions.get(key), str) for key in rows):
+        raise OneshotError("it does not say what its problems ask", where=path, fix=FIX)
+    return ProbeFile(model, recipe, {key: Probe(**row) for key, row in rows.items()}, questions)
 
 
 def table_of(probes: Iterable[Probe]) -> list[list[float]]:

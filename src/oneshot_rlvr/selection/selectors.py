@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import random
 import re
-from collections import Counter
 from collections.abc import Sequence
 from fractions import Fraction
 from typing import Annotated, Literal
@@ -16,11 +15,10 @@ from pydantic import Field
 from oneshot_rlvr.config import Registry
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.selection.candidates import Candidates
-from oneshot_rlvr.selection.forecast import Forecaster
+from oneshot_rlvr.selection.forecast import Forecaster, Tried
+from oneshot_rlvr.selection.texts import tf_idf
 
 SELECTORS = Registry("problem selector", "--by")
-
-PLACES = 4_093  # a prime, so that all of a text's bytes count
 
 Scores = Sequence[float | None]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -150,12 +148,13 @@ def burst(candidates: Candidates) -> Scores:
 
 @SELECTORS.register("learned")
 def learned(candidates: Candidates, *, fitted: str = "") -> Scores:
-    """The highest forecast gain, by a file of `oneshot select fit`. Needs probes."""
+    """The highest forecast gain, by a file of `oneshot select fit`. Needs probes and the problems."""
     if not fitted:
         raise OneshotError("no forecast is named", where="--by", fix="Write learned(fitted='FILE').")
-    found = candidates.probed()
-    guesses = iter(Forecaster.read(fitted).predict([probe for probe in found if probe is not None]))
-    return [None if probe is None else next(guesses).gain for probe in found]
+    found = list(zip(candidates.probed(), candidates.texts(), strict=True))
+    tried = [Tried(probe, problem.question) for probe, problem in found if probe is not None]
+    guesses = iter(Forecaster.read(fitted).predict(tried))
+    return [None if probe is None else next(guesses).gain for probe, _ in found]
 
 
 @SELECTORS.register("level")
@@ -179,7 +178,7 @@ def diverse(candidates: Candidates, *, size: Annotated[int, Field(ge=2, le=6)] =
     The first is the one closest to all (the highest sum of similarities). Weights: tf-idf. Greedy k-centre:
     Gonzalez (1985); for prompts: SHIFT's core set, arXiv 2605.28631.
     """
-    vectors_PF = _tf_idf([problem.question for problem in candidates.texts()], size)
+    vectors_PF = tf_idf([problem.question for problem in candidates.texts()], size)
     chosen = [int(np.argmax(vectors_PF @ vectors_PF.sum(axis=0)))]
     nearest_P = vectors_PF @ vectors_PF[chosen[0]]
     while len(chosen) < len(candidates):
@@ -216,15 +215,3 @@ def _recorded(candidates: Candidates, field: str) -> Scores:
             )
         scores.append(sum(values) / len(values))
     return scores
-
-
-def _tf_idf(texts: Sequence[str], size: int) -> np.ndarray:
-    """Unit vectors [P, F] of the texts' character n-grams, hashed into `PLACES`."""
-    counts_PF = np.zeros((len(texts), PLACES), np.float32)
-    for place, text in enumerate(texts):
-        tidy = " ".join(text.lower().split())
-        for gram, count in Counter(tidy[i : i + size] for i in range(max(1, len(tidy) - size + 1))).items():
-            counts_PF[place, int.from_bytes(gram.encode(errors="replace")[:24], "little") % PLACES] += count
-    weights_F = np.log((1 + len(texts)) / (1 + (counts_PF > 0).sum(axis=0)))
-    vectors_PF = counts_PF * (1 + weights_F)
-    return vectors_PF / np.maximum(np.linalg.norm(vectors_PF, axis=1, keepdims=True), 1e-9)
