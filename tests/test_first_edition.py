@@ -40,7 +40,7 @@ MEASURED = ("time/", "memory/", "tokens/")
 def test_it_resumes_to_the_weights_and_metrics_that_it_had(run, monkeypatch):
     """Up to what another processor rounds otherwise: to the bit on one (`benchmarks/against_commit.py`).
 
-    Its reward is `random`, which the first edition drew by place and text, as it still is where rollouts have no number.
+    Its reward is `random`, drawn by place and text then, as it still is where rollouts have no number.
     """
     monkeypatch.setattr("oneshot_rlvr.training.source.Response", lambda *given, key: Response(*given))
     expected, old = weights(run, 3), run.metrics()
