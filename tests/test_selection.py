@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from command import oneshot, refused
 from oneshot_rlvr.commands.choosing import candidates_of, write_chosen
+from oneshot_rlvr.commands.curriculum import fewest_a_step
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.problems import Problem, find_problems, load_problems
 from oneshot_rlvr.problems.verl import write_parquet
@@ -368,3 +370,9 @@ def test_rollout_dumps_and_their_pool(tmp_path):
 def test_hyphens_may_stand_for_underscores(shared_data, monkeypatch):
     monkeypatch.setenv("ONESHOT_DATA", str(shared_data))
     assert find_problems("dsr-sub:pi_1,pi_13") == find_problems("dsr_sub:pi_1,pi_13")
+
+
+@pytest.mark.parametrize(("tokens", "fewest"), [([8], 8), ([8, 4], 4), ([9, 9, 3, 3], 3), ([2, 2, 6], 2)])
+def test_the_fewest_tokens_of_a_step(tokens, fewest):
+    run = SimpleNamespace(rollout_steps=lambda: range(len(tokens)), rollouts=lambda step: [{"tokens": tokens[step]}])
+    assert fewest_a_step(run) == fewest

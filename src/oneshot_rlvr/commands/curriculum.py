@@ -6,6 +6,7 @@ anew: that is how it differs from a run that changes its problem.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +24,7 @@ from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.evaluation import Checkpoint, Evaluator, Sampling, get_protocol
 from oneshot_rlvr.evaluation.scoring import rates_of
 from oneshot_rlvr.evaluation.statistics import paired_difference
+from oneshot_rlvr.grading.features import mean
 from oneshot_rlvr.policy import load_policy
 from oneshot_rlvr.policy.model import as_the_model_asks
 from oneshot_rlvr.problems import Problem, get_template
@@ -121,8 +123,9 @@ def tokens_by_step(run: Run) -> dict[int, int]:
 def fewest_a_step(run: Run) -> float:
     """The tokens of a step of a run, of its first half or its second, whichever took fewer: responses get shorter."""
     totals = [0, *tokens_by_step(run).values()]
-    half = len(totals) // 2
-    return min(totals[half] / half, (totals[-1] - totals[half]) / (len(totals) - 1 - half)) or 1
+    each = [after - before for before, after in itertools.pairwise(totals)]
+    half = len(each) // 2
+    return min(mean(part) for part in (each[:half], each[half:]) if part) or 1
 
 
 def run_loop(loop: Loop, heard: Callable[[str], None]) -> dict[str, Any]:

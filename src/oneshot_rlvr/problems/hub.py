@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from oneshot_rlvr.errors import OneshotError, first_line
-from oneshot_rlvr.problems.loaders import READERS, from_rows, load_problems
+from oneshot_rlvr.problems.loaders import from_rows, read_rows
 from oneshot_rlvr.problems.problem import Problem
 
 COLUMNS = ("question", "answer", "id", "category", "level", "solution")  # that can be named
@@ -95,10 +94,10 @@ def from_copy(path: Path, wanted: HubSet, skip_bad_rows: bool = False, unlabelle
     Raises:
         OneshotError: a file that cannot be used, or `datasets` is not installed where a part is drawn with it.
     """
-    theirs = set(wanted.columns.values())
-    if not theirs or not all(theirs <= row.keys() for _, row in itertools.islice(READERS[path.suffix](path), 1)):
-        return load_problems(path, skip_bad_rows, unlabelled)
-    rows: Any = [row for _, row in READERS[path.suffix](path)]
+    numbered, theirs = read_rows(path), set(wanted.columns.values())
+    if not theirs or not numbered or not theirs <= numbered[0][1].keys():
+        return from_rows(numbered, str(path), path.stem, skip_bad_rows, unlabelled)
+    rows: Any = [row for _, row in numbered]
     if wanted.part is not None:
         rows = _datasets(f"{wanted.name!r} is a part that it draws").Dataset.from_list(rows)
     return _problems(rows, wanted, str(path), skip_bad_rows, unlabelled)

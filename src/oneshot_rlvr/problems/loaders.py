@@ -45,6 +45,15 @@ def load_problems(path: str | Path, skip_bad_rows: bool = False, unlabelled: boo
         OneshotError: missing, unreadable or empty file, a row without question or answer, or a duplicate id.
     """
     path = Path(path)
+    return from_rows(read_rows(path), str(path), path.stem, skip_bad_rows, unlabelled)
+
+
+def read_rows(path: Path) -> list[tuple[int, Row]]:
+    """A problem file's rows and their numbers, from 1.
+
+    Raises:
+        OneshotError: missing or unreadable file, or a row that is none.
+    """
     if path.suffix not in READERS:
         raise OneshotError(
             f"cannot read {path.suffix or 'this kind of'} files", where=path, fix="Use .jsonl, .csv or .parquet."
@@ -52,7 +61,7 @@ def load_problems(path: str | Path, skip_bad_rows: bool = False, unlabelled: boo
     if not path.is_file():
         raise OneshotError("no such problem file", where=path, fix="Check the path.")
     try:
-        return from_rows(READERS[path.suffix](path), str(path), path.stem, skip_bad_rows, unlabelled)
+        return list(READERS[path.suffix](path))
     except (OSError, UnicodeDecodeError) as error:
         raise OneshotError(f"cannot read it: {error}", where=path, fix="Give a readable UTF-8 file.") from error
 
