@@ -4,7 +4,8 @@
 
 Problems n in 30, 128, 500; rates 0.05, 0.3, 0.9; one response a problem, or eight of problems whose own rates differ
 much (Beta with 0.8 pseudo-counts: most near 0 or 1) or not at all. The paired test compares two samples of eight of the
-same problems.
+same problems. Intervals over training seeds: two, three or five seeds whose own means vary by 0, 3 or 10 points, and
+gains over a base asked once.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from oneshot_rlvr.evaluation.statistics import mean_interval, paired_difference
+from oneshot_rlvr.evaluation.statistics import interval_over_seeds, mean_interval, paired_difference
 from outcome import write
 
 Rates = NDArray[np.float64]
@@ -54,6 +55,26 @@ def cell(draw: Callable[[int, float], Rates], n: int, rate: float, trials: int) 
     }
 
 
+def seeds_cell(seeds: int, n: int, spread: float, trials: int) -> dict[str, float | int]:
+    """Coverage and width of an interval over training seeds, of a level and of a gain over a base."""
+    everyone = np.clip(RANDOM.normal(0.5, 0.3, 200_000), 0.05, 0.95)
+    base, moved = everyone - 0.05, np.clip(everyone + RANDOM.normal(0, spread, len(everyone)), 0, 1)
+    true = {"level": float(moved.mean()), "gain": float(moved.mean() - base.mean())}
+    found = {"level_coverage": 0.0, "gain_coverage": 0.0, "level_width": 0.0, "gain_width": 0.0}
+    for _ in range(trials):
+        rates = np.clip(RANDOM.normal(0.5, 0.3, n), 0.05, 0.95)
+        by_seed = [
+            {"all": (RANDOM.binomial(4, np.clip(rates + RANDOM.normal(0, spread), 0, 1)) / 4).tolist()}
+            for _ in range(seeds)
+        ]
+        minus = [{"all": (RANDOM.binomial(4, rates - 0.05) / 4).tolist()}] * seeds
+        ends = {"level": interval_over_seeds(by_seed), "gain": interval_over_seeds(by_seed, minus)}
+        for name, (low, high) in ends.items():
+            found[f"{name}_coverage"] += (low <= true[name] <= high) / trials
+            found[f"{name}_width"] += (high - low) / trials
+    return {"seeds": seeds, "n": n, "spread": spread} | {name: round(value, 4) for name, value in found.items()}
+
+
 def main() -> None:
     """Run, print and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -71,8 +92,16 @@ def main() -> None:
         rates = RANDOM.beta(0.4, 0.6, 128)
         a, b = (RANDOM.binomial(8, rates) / 8 for _ in range(2))
         wrong += paired_difference([a.tolist()], [b.tolist()], seed=trial).p_value <= 0.05
+    over_seeds = [
+        seeds_cell(seeds, n, spread, options.trials // 5)
+        for seeds in (2, 3, 5)
+        for n in (30, 128, 500)
+        for spread in (0.0, 0.03, 0.1)
+    ]
     paired = {"false_positives": wrong / trials, "trials": trials}
-    write({"cells": cells, "paired": paired, "trials": options.trials, "seed": 0}, options.json)
+    write(
+        {"cells": cells, "over_seeds": over_seeds, "paired": paired, "trials": options.trials, "seed": 0}, options.json
+    )
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from oneshot_rlvr.config import resolve
 from oneshot_rlvr.evaluation.metrics import beyond_format
 from oneshot_rlvr.evaluation.offline import Evaluation, compare
 from oneshot_rlvr.evaluation.scoring import percent, rates_of, score_rows
-from oneshot_rlvr.evaluation.statistics import interval_over_seeds, mean_interval
+from oneshot_rlvr.evaluation.statistics import interval_over_seeds
 from oneshot_rlvr.files import write_atomically
 from oneshot_rlvr.policy.model import as_the_model_asks
 from oneshot_rlvr.problems import Problem, find_problems, to_jsonl
@@ -128,9 +128,7 @@ def over_seeds(folders: list[Path], base: Path | None = None) -> dict[str, Any]:
         row |= {"boxed": score.boxed, "truncated": score.truncated, "length": score.length}
         for kind, name in KINDS.items():
             by_seed = [{suite: rates_of(run[suite], kind)} for run in runs]
-            one = len(runs) == 1
-            interval = mean_interval(by_seed[0][suite]) if one else interval_over_seeds(by_seed)
-            row[f"{name}interval"] = list(percent(interval))
+            row[f"{name}interval"] = list(percent(interval_over_seeds(by_seed)))
             if untrained is not None:
                 minus = [{suite: rates_of(untrained[suite], kind)}] * len(runs)
                 points = 100 * (mean_of(by_seed, suite) - mean_of(minus, suite))

@@ -99,6 +99,19 @@ def test_equal_configurations_are_one_cell(tmp_path):
     assert other[0].path != grpo.path
 
 
+def test_an_edited_file_is_another_cell(tmp_path):
+    """A result is kept for what it was found of, not for the name of the file that this stood in."""
+    own = tmp_path / "own.jsonl"
+    keys = []
+    for answer in ("3", "4"):
+        own.write_text(json.dumps({"question": "1 + 2 = ?", "answer": answer}) + "\n")
+        ((cell,), _) = cells_of([Row("grpo", "grpo")], replace(asked(tmp_path), settings=(f"data.problems={own}",)))
+        keys.append(cell.key)
+        tested = replace(asked(tmp_path), suites=(str(own),))
+        keys.append(cells_of([Row("grpo", "grpo")], tested)[0][0].key)
+    assert len(set(keys)) == 4
+
+
 def test_a_cell_that_was_cut_off_goes_on(tmp_path, monkeypatch):
     """A run whose evaluation was cut off is not trained again."""
     ((cell,), _) = cells_of([Row("grpo", "grpo")], asked(tmp_path))

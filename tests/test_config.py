@@ -55,12 +55,24 @@ def test_a_users_recipe_file(tmp_path):
         (["batch.minibatches=3"], "does not divide"),
         (["sampling.top_p=0.9"], "top_p"),
         (["optimizer.learning_rate=.nan"], "optimizer.learning_rate"),
+        (["model.lora_rank=4", "model.dtype=bfloat16"], "model.autocast=bfloat16"),
     ],
 )
 def test_mistakes_are_named_on_one_line(settings, says):
     with pytest.raises(OneshotError, match=says) as error:
         resolve("grpo", "organism", settings)
     assert "\n" not in str(error.value)
+
+
+def test_what_yaml_makes_of_a_text_is_not_taken_for_it(tmp_path):
+    """YAML reads 010 as 8, an alias may hold itself, and no file system has a name of 300 letters."""
+    assert resolve(settings=["data.only=[010, pool-1]"])[0].data.only == ("010", "pool-1")
+    assert resolve(settings=["data.only=010"])[0].data.only == ("010",)
+    assert resolve(settings=["data.problems=" + "x" * 300])[0].data.problems == "x" * 300
+    path = tmp_path / "mine.yaml"
+    path.write_text("run: &own {steps: *own}")
+    with pytest.raises(OneshotError, match="cannot read this recipe"):
+        resolve(str(path))
 
 
 def test_unknown_recipe_and_model():

@@ -13,6 +13,7 @@ from oneshot_rlvr.commands.session import chosen_problems, resume
 from oneshot_rlvr.config import ModelSection, resolve
 from oneshot_rlvr.config.known import model_folder
 from oneshot_rlvr.policy import load_policy, make_optimizer
+from oneshot_rlvr.policy.lora import adapters_off
 from oneshot_rlvr.policy.model import as_the_model_asks
 from oneshot_rlvr.policy.optimizer import trained_parameters
 from oneshot_rlvr.training import prepare
@@ -103,3 +104,22 @@ def test_adapters_alone_are_trained_and_a_checkpoint_has_them_merged(tmp_path):
     shutil.rmtree(run.checkpoint_path(4))
     resume(run)
     assert same(weights(run, 4), merged)
+
+
+def test_the_base_of_adapters_is_the_policy_without_them(tmp_path):
+    """No second copy of the weights: the reference's scores are those of the base, whatever the adapters are."""
+    settings = ("model.lora_rank=4", "optimizer.learning_rate=1e-2", "algorithm.kl_coefficient=0.1", "run.steps=2")
+    run = tiny_run(tmp_path / "run", *settings)
+    trainer = prepare(run.config, run, chosen_problems(run.config))
+    models = trainer.models
+    assert models.frozen["reference"] is models.policy
+    ids = torch.tensor([trainer.source.encode(trainer.source.problems[0])])
+    base = AutoModelForCausalLM.from_pretrained(model_folder("tiny"))
+    with torch.no_grad():
+        adapted = models.policy.model(input_ids=ids).logits
+        with adapters_off(models.policy.model):
+            torch.testing.assert_close(models.policy.model(input_ids=ids).logits, base(input_ids=ids).logits)
+        assert torch.equal(models.policy.model(input_ids=ids).logits, adapted)
+    assert not torch.allclose(adapted, base(input_ids=ids).logits, atol=1e-3)
+    assert all(p.requires_grad == (".lora_" in name) for name, p in models.policy.model.named_parameters())
+    assert [line["policy/kl"] > 1e-6 for line in run.metrics()] == [False, True]

@@ -21,7 +21,7 @@ from oneshot_rlvr.evaluation.offline import Evaluation
 from oneshot_rlvr.evaluation.target import Options, evaluate_target
 from oneshot_rlvr.files import read_json
 from oneshot_rlvr.reporting import write_report
-from oneshot_rlvr.reporting.collect import RunData, collect, grouped
+from oneshot_rlvr.reporting.collect import RunData, collect, collect_all, grouped
 from oneshot_rlvr.reporting.findings import SEPARATOR
 from oneshot_rlvr.reporting.mathematics import answer, with_mathematics
 from oneshot_rlvr.reporting.page import inert_json
@@ -159,6 +159,16 @@ def changed(run: Run, name: str, section: str, **changes: object) -> Run:
     record["values"][section] |= changes
     write_record(folder / "config.json", record)
     return Run(folder)
+
+
+def test_folders_of_one_name_are_told_apart(evaluated, tmp_path):
+    """They are looked up by their names in the page: one's curve would be the other's."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    paths = [shutil.copytree(evaluated.path, tmp_path / name / "run") for name in "ab"]
+    names = [run.name for run in collect_all([*paths, paths[0]])]
+    assert names == ["a/run", "b/run"]
+    assert [run.name for run in collect_all(paths[:1])] == ["run"]
 
 
 def test_no_seeds_are_invented(evaluated, tmp_path):

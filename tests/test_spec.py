@@ -66,6 +66,7 @@ def test_units_bind_their_options_and_know_their_traits():
         ("plus(**{})", "cannot read the options"),
         ("plus(times=" + "(" * 500, "cannot read the options"),
         ("a" * 3000, "cannot read"),
+        ("1e999*plus", "too large a weight"),
         ("no_such_module_here:f", "cannot import it"),
         ("math:nothing", "math has no function 'nothing'"),
     ],

@@ -121,7 +121,33 @@ def test_an_interval_over_seeds_holds_the_spread_of_seeds():
     low, high = interval_over_seeds(seeds)
     assert low < 0.3
     assert high > 0.5
-    assert interval_over_seeds(seeds, seeds) == (0.0, 0.0)
+    assert interval_over_seeds(seeds[:1]) == mean_interval([0.2] * 50)
+    nothing = interval_over_seeds(seeds, seeds)
+    assert nothing == paired_difference([[0.2] * 50], [[0.2] * 50]).interval
+    assert nothing[0] < 0 < nothing[1]  # fifty problems that do not move are not proof that none would
+
+
+def test_an_interval_over_seeds_by_hand():
+    """Two suites; seeds' means 0.4, 0.5, 0.6: sd 0.1, t(2) = 4.3027, so 0.2484 beside the problems' part."""
+    random = np.random.default_rng(0)
+    suites = {name: random.binomial(4, 0.5, 400) / 4 for name in "ab"}
+    suites = {name: rates - rates.mean() + 0.5 for name, rates in suites.items()}
+    seeds = [{name: (rates + by).tolist() for name, rates in suites.items()} for by in (-0.1, 0.0, 0.1)]
+    low, high = average_interval([rates.tolist() for rates in suites.values()])
+    assert interval_over_seeds(seeds) == pytest.approx(
+        (0.5 - np.hypot(0.5 - low, 0.24842), 0.5 + np.hypot(high - 0.5, 0.24842)), abs=1e-4
+    )
+    gain = interval_over_seeds(seeds, [{name: (rates - 0.2).tolist() for name, rates in suites.items()}] * 3)
+    assert gain == pytest.approx((0.2 - 0.24842, 0.2 + 0.24842), abs=2e-4)
+
+
+def test_a_small_suite_that_moves_is_not_drowned_by_a_large_one():
+    """AIME's thirty problems beside five hundred: each suite has its own width before they are averaged."""
+    random = np.random.default_rng(0)
+    large, small = random.binomial(1, 0.5, 500) * 0.1, np.array([1.0] + [0.0] * 29)
+    alone = paired_difference([np.zeros(30)], [small]).interval
+    both = paired_difference([np.zeros(500), np.zeros(30)], [large, small]).interval
+    assert both[1] - both[0] > (alone[1] - alone[0]) / 2
 
 
 def test_beyond_format_by_hand():

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from oneshot_rlvr.evaluation.protocols import PAPER_SUITES
 from oneshot_rlvr.evaluation.scoring import rates_of
 from oneshot_rlvr.evaluation.sweep import fitting_processes, without_interrupts
 from oneshot_rlvr.evaluation.target import named_suites
+from oneshot_rlvr.files import checksum
 from oneshot_rlvr.grading.reward_spec import get_reward
 from oneshot_rlvr.organism import BETWEEN
 from oneshot_rlvr.policy import load_policy
@@ -85,7 +86,8 @@ class Cell:
         """Names everything that the result depends on."""
         values = self.config.model_dump(mode="json", exclude=set(SHARES_NOTHING))
         what = "" if self.row.trains else self.row.recipe
-        return f"{fold(json.dumps(values), what, repr(self.asked.protocol_of(self.seed)), repr(self.suites)):016x}"
+        asked = (repr(self.asked.protocol_of(self.seed)), repr(self.suites))
+        return f"{fold(json.dumps(values), what, *asked, *_contents(self.config, self.suites)):016x}"
 
     @property
     def suites(self) -> tuple[str, ...]:
@@ -116,6 +118,23 @@ class Cell:
             OneshotError: the file is damaged.
         """
         return read_record(self.path, AGAIN)
+
+
+def _contents(config: Config, suites: Iterable[str]) -> list[str]:
+    """Of all that a cell names and that lies here as a file or folder, what is in it."""
+    named = (config.model.path, config.data.problems, config.run.validation, config.algorithm.teacher, *suites)
+    paths = [Path(name) for name in named if name is not None]
+    try:
+        own = [path for path in paths if path.exists()]
+        files = [f for path in own for f in ([path] if path.is_file() else sorted(path.glob("*"))) if f.is_file()]
+        return [_content(file, file.stat().st_mtime_ns) for file in files]
+    except (OSError, ValueError):
+        return []  # no path: reading it as problems says so
+
+
+@cache
+def _content(file: Path, _changed: int) -> str:
+    return f"{file.name}:{checksum(file)}"
 
 
 def _untrained(config: Config, row: Row) -> Config:

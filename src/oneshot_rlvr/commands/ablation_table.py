@@ -9,7 +9,7 @@ from oneshot_rlvr.commands.ablation import Cell, Rates
 from oneshot_rlvr.config.known import MODEL_FOLDERS
 from oneshot_rlvr.config.suites import PaperRow, paper
 from oneshot_rlvr.evaluation.scoring import percent
-from oneshot_rlvr.evaluation.statistics import average_interval, interval_over_seeds
+from oneshot_rlvr.evaluation.statistics import interval_over_seeds
 from oneshot_rlvr.grading.features import mean
 
 Table = dict[str, dict[str, Any]]
@@ -86,8 +86,6 @@ def average_of(rates: Sequence[Rates]) -> float:
 
 
 def _interval(rates: Sequence[Rates], minus: Sequence[Rates] | None = None) -> list[float]:
-    if minus is None and len(rates) == 1:
-        return [round(end, 2) for end in percent(average_interval(list(rates[0].values())))]
     return [round(end, 2) for end in percent(interval_over_seeds(rates, minus))]
 
 

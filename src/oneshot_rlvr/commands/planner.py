@@ -174,7 +174,7 @@ def memory(config: Config, shape: Shape, device: str) -> dict[str, float]:
     )
     parts = {
         "weights": weights * width + (weights * 2 if config.model.autocast and not short else 0),
-        "other models": weights * width * len(others(config)),
+        "other models": weights * width * len(others(config) - ({"reference"} if config.model.lora_rank else set())),
         "gradients": (trained + critic) * 4,
         "optimizer": (trained + critic) * _optimizer_bytes(config, short),
         "sampling: keys and values": cache,

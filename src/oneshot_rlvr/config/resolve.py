@@ -26,6 +26,7 @@ LOCAL_PATHS = ("model.path", "data.problems", "run.validation", "algorithm.teach
 YAML_FILES = (".yaml", ".yml")
 RUNS = "runs"  # where runs are written; nobody's name on the hub
 HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+TEXTS = ("data.only",)  # of --set: lists of texts, whose numbers are ids as they stand: 010 is not 8
 POOL = "pool"  # in data.problems: what data.pool names
 
 
@@ -61,6 +62,7 @@ def about(name: str, kind: Kind = "recipes") -> str:
 def _read(path: Any, where: str) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        flatten(values if isinstance(values, dict) else {})  # an alias may hold itself
     except (OSError, yaml.YAMLError, RecursionError, ValueError) as error:
         raise OneshotError(f"cannot read this recipe: {error}", where=where, fix="Give a YAML file.") from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
@@ -125,6 +127,13 @@ def is_folder(path: str) -> bool:
         return False
 
 
+def _exists(path: str) -> bool:
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):
+        return False
+
+
 def is_model_file(path: str) -> bool:
     """Whether a text names a file that some reader makes a model folder of: a GGUF."""
     try:
@@ -168,7 +177,7 @@ def overrides(settings: Sequence[str]) -> dict[str, Any]:
                 f"--set {setting!r} is not key=value", fix="For example --set optimizer.learning_rate=1e-5"
             )
         try:
-            values[key.strip()] = yaml.safe_load(value)
+            values[key.strip()] = yaml.load(value, yaml.BaseLoader if key.strip() in TEXTS else yaml.SafeLoader)
         except (yaml.YAMLError, RecursionError, ValueError) as error:  # an integer of 10^5 digits is a ValueError
             raise OneshotError(f"--set {setting[:80]!r}: the value is not YAML", fix="Quote it.") from error
     return values
@@ -242,7 +251,7 @@ def resolve(
         sources |= dict.fromkeys(layer.values, layer.origin)
     _name_pool(flat, sources)
     for key in LOCAL_PATHS:  # a run can be resumed and evaluated from another folder
-        if key in flat and isinstance(flat[key], str) and Path(flat[key]).exists():
+        if isinstance(flat.get(key), str) and _exists(flat[key]):
             flat[key] = str(Path(flat[key]).resolve())
     if is_template_file(flat.get("model.template")):
         flat["model.template"] = inline(flat["model.template"])

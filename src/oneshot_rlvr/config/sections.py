@@ -34,7 +34,7 @@ class ModelSection(Section):
     dtype: Literal["auto", "float32", "float64", "bfloat16"] = Field(
         default="auto",
         description="dtype of the weights; bfloat16 ones have float32 masters in the optimizer. `auto`: bfloat16 where "
-        "the device multiplies it natively, float32 elsewhere and for models below 64 MiB",
+        "the device multiplies it natively, float32 elsewhere, with adapters and for models below 64 MiB",
     )
     autocast: Literal["bfloat16"] | None = Field(
         default=None, description="matrix products in this dtype over float32 weights"
@@ -57,7 +57,7 @@ class DataSection(Section):
         "`SET:pi_1,pi_13` and `SET:pi_1-pi_16` are several; `pool` stands for data.pool",
     )
     pool: str = Field(default="organism", description="the set that a model's examples are chosen from")
-    only: tuple[Annotated[str, BeforeValidator(str)], ...] = Field(
+    only: Annotated[tuple[Annotated[str, BeforeValidator(str)], ...], BeforeValidator(_one_or_more)] = Field(
         default=(),
         description="ids of the problems to keep, of the pool if data.problems is not given; empty keeps all",
     )
@@ -256,5 +256,10 @@ class Config(Section):
             raise ValueError(
                 "sampling.top_p and sampling.top_k change the distribution that is sampled but not the one that is "
                 "trained; leave them at 1.0 and 0 in training (evaluation may use them)"
+            )
+        if self.model.lora_rank and self.model.dtype == "bfloat16":
+            raise ValueError(
+                "model.dtype=bfloat16 would round the adapters of model.lora_rank away in every merged checkpoint; "
+                "take float32, with model.autocast=bfloat16 for its speed"
             )
         return self

@@ -58,6 +58,8 @@ def parse(text: str, where: str) -> list[Term]:
             raise OneshotError(
                 f"cannot read {text[:80]!r}", where=where, fix="Write name, name(option=value), or name + 0.5*name."
             )
+        if not float(head[2] or 1) < 1e12:
+            raise OneshotError(f"{head[2]} is too large a weight", where=where, fix="Keep it below 1e12.")
         options, position = _options(text, head.end(), head[3], where)
         terms.append(Term(float(head[2] or 1) * (-1 if head[1] == "-" else 1), head[3], options))
     return terms

@@ -136,7 +136,7 @@ def average_score(rows_of: Mapping[str, Sequence[Row]], scores: Mapping[str, Sco
         passes={k: over(lambda s, k=k: s.passes[k]) for k in first.passes if all(k in s.passes for s in each)},
         majority=over(lambda s: s.majority or 0.0) if same else None,
         boxed=over(lambda s: s.boxed),
-        boxed_accuracy=over(lambda s: s.boxed_accuracy),
+        boxed_accuracy=mean([score.boxed_accuracy for score in each if score.boxed]),
         no_answer=over(lambda s: s.no_answer),
         truncated=over(lambda s: s.truncated),
         length=over(lambda s: s.length),

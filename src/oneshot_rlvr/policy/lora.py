@@ -5,6 +5,8 @@ W + (alpha / rank) B A for every linear layer but the output's. Source: LoRA (ar
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -50,6 +52,27 @@ def restore_adapters(model: torch.nn.Module, tensors: dict[str, torch.Tensor]) -
     for name, parameter in model.named_parameters():
         if ".lora_" in name:
             parameter.copy_(tensors[name])
+
+
+@contextlib.contextmanager
+def adapters_off(model: torch.nn.Module) -> Iterator[None]:
+    """Within, the model is the one that it began as."""
+    layers = [module for module in model.modules() if isinstance(module, _layers())]
+    for layer in layers:
+        layer.enable_adapters(False)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.enable_adapters(True)
+
+
+def _layers() -> tuple[type, ...]:
+    try:
+        from peft.tuners.tuners_utils import BaseTunerLayer
+    except ImportError:
+        return ()
+    return (BaseTunerLayer,)
 
 
 @torch.no_grad()

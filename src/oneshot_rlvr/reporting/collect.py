@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +160,21 @@ def _seeds_differ(runs: Sequence[RunData]) -> bool:
 def _shared_name(runs: Sequence[RunData]) -> str:
     more = len(runs) - 1
     return runs[0].name if not more else f"{runs[0].name} and {more} more seed{'s' if more > 1 else ''}"
+
+
+def collect_all(paths: Sequence[Path], protocol: str | None = None) -> list[RunData]:
+    """The runs at these paths, each once; folders of one name are told apart by those that they lie in.
+
+    Raises:
+        OneshotError: as `collect` does.
+    """
+    whole = {path.resolve(): path for path in paths}
+    runs, folders = [collect(path, protocol) for path in whole.values()], list(whole)
+    names = [run.name for run in runs]
+    for depth in range(2, 1 + max((len(folder.parts) for folder in folders), default=0)):
+        for place in [i for i, name in enumerate(names) if names.count(name) > 1]:
+            names[place] = "/".join(folders[place].parts[-depth:])
+    return [replace(run, name=name) for run, name in zip(runs, names, strict=True)]
 
 
 def collect(path: Path, protocol: str | None = None) -> RunData:

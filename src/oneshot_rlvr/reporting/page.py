@@ -15,7 +15,7 @@ from oneshot_rlvr.config import flatten
 from oneshot_rlvr.files import write_atomically
 from oneshot_rlvr.problems.benchmarks import title_of
 from oneshot_rlvr.reporting import figures as draw
-from oneshot_rlvr.reporting.collect import RunData, collect, grouped
+from oneshot_rlvr.reporting.collect import RunData, collect_all, grouped
 from oneshot_rlvr.reporting.findings import write_findings
 from oneshot_rlvr.reporting.mathematics import answer, with_mathematics
 from oneshot_rlvr.reporting.selector_findings import selector_findings
@@ -48,7 +48,7 @@ def write_report(
     Raises:
         OneshotError: a folder that is no run, or a page that cannot be written.
     """
-    runs = [collect(path, protocol) for path in paths]
+    runs = collect_all(paths, protocol)
     chosen = read_record(selection, "Run `oneshot demo` again.") if selection and selection.exists() else None
     groups = grouped(runs)
     small = {"training": draw.small_multiples(groups, True), "shape": draw.small_multiples(groups, False)}

@@ -178,9 +178,7 @@ def _row(name: str, judged: Mapping[str, Sequence[Judged]], groups: Sequence[Pat
         return mean(known) if len(known) == len(values) else None
 
     difference = paired_difference([np.mean(usual, 0).tolist()], [np.mean(rates, 0).tolist()])
-    interval = difference.interval
-    if len(own) > 1:
-        interval = interval_over_seeds([{"all": r} for r in rates], [{"all": u} for u in usual])
+    interval = interval_over_seeds([{"all": r} for r in rates], [{"all": u} for u in usual])
     tokens = headline * mean([mean([path.tokens for path in group.paths]) for group in groups])
     return {
         "auroc": over(lambda j: auroc(np.concatenate(j.scores).tolist(), right)),

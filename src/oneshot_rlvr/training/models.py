@@ -112,14 +112,15 @@ def new_models(config: Config) -> Models:
 
 def load_frozen(config: Config, needs: Set[str], policy: Policy) -> dict[str, Policy]:
     """The models that an algorithm compares with: the base as `reference`, and as `informed` where it is shown the
-    solution; `algorithm.teacher` as `teacher`.
+    solution; `algorithm.teacher` as `teacher`. With adapters the base is the policy, and scored without them.
 
     Raises:
         OneshotError: a teacher is needed and none is configured, or it reads other token ids.
     """
     found = {}
     if base := needs & {"reference", "informed"}:
-        found |= dict.fromkeys(sorted(base), load_policy(config.model, config.speed.shared_prefix))
+        own = policy if config.model.lora_rank else load_policy(config.model, config.speed.shared_prefix)
+        found |= dict.fromkeys(sorted(base), own)
     if "teacher" in needs:
         if config.algorithm.teacher is None:
             raise OneshotError("this algorithm needs a teacher", where="algorithm.teacher", fix="Name a model.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,6 +14,7 @@ from oneshot_rlvr.config import Config
 from oneshot_rlvr.memory import Budget, in_pieces
 from oneshot_rlvr.policy import CertaintyScorer, EntropyScorer, Policy, Scorer, ValueScorer, score_rollouts
 from oneshot_rlvr.policy.logprobs import LOGITS_BUDGET
+from oneshot_rlvr.policy.lora import adapters_off
 from oneshot_rlvr.training.batching import microbatch_tokens, microbatches, trie_microbatches
 from oneshot_rlvr.training.models import Models
 
@@ -70,11 +72,13 @@ class Passes:
     def scores(self, models: Models, need: str, indices: Sequence[int]) -> list[torch.Tensor]:
         """One need's scores of some rollouts without gradients; an empty tensor for each of the others."""
         seen, policy = self.experience, models.of(need)
-        scorer = self.scorer(policy, SCORES[need])
-        return in_pieces(
-            self.budget,
-            lambda: score_rollouts(scorer, seen.prompt_B, seen.responses, *self.split(policy, indices)),
-        )
+        is_base = policy is models.policy and need in models.frozen
+        with adapters_off(policy.model) if is_base else contextlib.nullcontext():
+            scorer = self.scorer(policy, SCORES[need])
+            return in_pieces(
+                self.budget,
+                lambda: score_rollouts(scorer, seen.prompt_B, seen.responses, *self.split(policy, indices)),
+            )
 
 
 def score(models: Models, passes: Passes, needs: Set[str], used: Sequence[int] | None = None) -> Experience:
