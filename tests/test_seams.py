@@ -98,6 +98,8 @@ def test_refill_asks_until_enough_groups_have_variance(tmp_path, tokenizer):
     [metrics] = run.metrics()
     assert (metrics["group/sampled"], metrics["group/count"]) == (12, 4)
     assert metrics["group/zero_variance_fraction"] == 0
+    assert (metrics["outcome/correct"], metrics["outcome/correct_of_sampled"]) == (0.5, 0.25)
+    assert metrics["tokens/sampled"] > sum(row["tokens"] for row in run.rollouts(1))
     assert {row["outcome"] for row in run.rollouts(1)} == {"correct", "wrong"}
 
 
@@ -109,6 +111,11 @@ def test_refill_is_bounded_and_trains_on_what_there_is(tmp_path, tokenizer):
     none = Attempts(tokenizer, lambda prompt: 99)
     [metrics] = run_of(tmp_path / "none", "dapo", *never, sampler=none, problems=[TWELVE]).metrics()
     assert (metrics["group/sampled"], metrics["group/count"], metrics["policy/grad_norm"]) == (12, 4, 0)
+    assert metrics["outcome/correct_of_sampled"] == 0
+    solved = ScriptedSampler(tokenizer, lambda prompt, copy: RIGHT)
+    [metrics] = run_of(tmp_path / "solved", "dapo", *never, sampler=solved, problems=[TWELVE]).metrics()
+    assert (metrics["reward/mean"], metrics["policy/grad_norm"]) == (1, 0)  # solved, which is not a reward of 0
+    assert metrics["outcome/correct_of_sampled"] == 1
 
 
 def test_refill_trains_on_no_length_penalty_where_no_group_is_mixed(tmp_path, tokenizer):

@@ -24,7 +24,7 @@ from oneshot_rlvr.problems import Problem
 from oneshot_rlvr.rollout import ScriptedSampler
 from oneshot_rlvr.runs import Run
 from oneshot_rlvr.training import prepare, train
-from oneshot_rlvr.training.batching import microbatches
+from oneshot_rlvr.training.batching import microbatches, trie_microbatches
 from oneshot_rlvr.training.models import Learner, Models
 from oneshot_rlvr.training.source import problems_of_step
 from oneshot_rlvr.training.update import update
@@ -326,6 +326,29 @@ def test_microbatches_keep_to_the_budget():
     assert sorted(i for batch in batches for i in batch) == list(range(6))
     assert all(len(batch) == 1 or len(batch) * max(lengths[i] for i in batch) <= 12 for batch in batches)
     assert [5] in batches
+
+
+def test_prompts_are_encoded_under_the_budget_and_only_where_they_are_used(monkeypatch):
+    """128 prompts of a pool at once would take more memory than the micro-batches that the budget is for."""
+    shown, encode = [], Scorer._encode_prompts
+    monkeypatch.setattr(Scorer, "_encode_prompts", lambda self: (shown.append(self.prompts), encode(self)))
+    together, apart = ((5, 6, 7, 8), (9, 10)), [[(9, 10)], [(5, 6, 7, 8)]]
+    for extra, expected in (
+        (("batch.microbatch_tokens=8",), [[(9, 10), (5, 6, 7, 8)]]),
+        (("batch.microbatch_tokens=7",), apart),
+        (("batch.minibatches=2", "algorithm.kl_coefficient=0"), [[*together], *apart[::-1]]),  # old ones, two updates
+    ):
+        shown.clear()
+        updated(settings(*extra))
+        assert sorted(map(sorted, shown)) == sorted(map(sorted, expected)), extra
+
+
+def test_responses_too_long_for_a_trie_are_not_taken_one_by_one():
+    """Each would be a trie of its own, and share nothing."""
+    opening = tuple(range(2, 252))
+    responses = [(*opening, *[300 + i] * 20) for i in range(8)]
+    assert trie_microbatches([0] * 8, responses, range(8), 4096) is None
+    assert trie_microbatches([0] * 8, [r[-40:] for r in responses], range(8), 4096) == [list(range(8))]
 
 
 def test_training_raises_the_probability_of_what_is_rewarded(tmp_path, tokenizer):

@@ -38,6 +38,7 @@ NAMES = {
     "timing_s/gen": "time/sample_s",
     "actor/perf/max_memory_allocated_gb": "memory/peak_gib",
 }
+OF_SAMPLED = ("tokens/sampled", "outcome/correct_of_sampled")
 _UPDATE = ("old_log_prob", "ref", "values", "adv", "update_critic", "update_actor", "update_weights")
 
 
@@ -119,8 +120,11 @@ def _rollouts(
     zero = experience.by_group(experience.rewards_PG.nan_to_num(0.0) * 0)
     found = rollout_rows(groups, algorithm.advantages(experience) if known else zero)
     run.write_rollouts(step, found if known else [row | {"advantage": None} for row in found])
+    metrics = group_metrics(groups, experience, groups)
     sampled = len({(row["place"], attempt) for row in rows for attempt in range(row["attempt"] + 1)})
-    return group_metrics(groups, experience, sampled)
+    if sampled > len(groups):  # of earlier attempts nothing is kept
+        metrics = {name: value for name, value in metrics.items() if name not in OF_SAMPLED}
+    return metrics | {"group/sampled": float(sampled)}
 
 
 def policy_metrics(data: Row, rows: Sequence[Row]) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 import oneshot_rlvr.policy.gguf  # noqa: F401 - its reader makes itself known
 from oneshot_rlvr.policy.critic import load_critic
-from oneshot_rlvr.policy.forward import CertaintyScorer, EntropyScorer, Scorer, ValueScorer, score_rollouts
+from oneshot_rlvr.policy.forward import CertaintyScorer, EntropyScorer, Scorer, ValueScorer
 from oneshot_rlvr.policy.model import Policy, load_policy
 from oneshot_rlvr.policy.optimizer import learning_rate_factor, make_optimizer
 
@@ -16,5 +16,4 @@ __all__ = [
     "load_critic",
     "load_policy",
     "make_optimizer",
-    "score_rollouts",
 ]

@@ -178,21 +178,3 @@ def pad_right(texts: Sequence[Sequence[int]], device: torch.device) -> tuple[tor
     width = int(lengths.max())
     ids_BT = torch.tensor([[*text, *[0] * (width - len(text))] for text in texts], device=device)
     return ids_BT, torch.arange(width, device=device) < lengths[:, None]
-
-
-@torch.no_grad()
-def score_rollouts(
-    scorer: Scorer,
-    rows: Sequence[int],
-    responses: Sequence[Ids],
-    batches: Sequence[Sequence[int]],
-    as_tries: bool = False,
-) -> list[torch.Tensor]:
-    """The first of the scorer's scores of each response, without gradients."""
-    found: list[torch.Tensor] = [torch.empty(0)] * len(responses)
-    with scorer:
-        for batch in batches:
-            scores_BT, *_ = scorer.score([rows[i] for i in batch], [responses[i] for i in batch], as_tries)
-            for i, scores_T in zip(batch, scores_BT, strict=True):
-                found[i] = scores_T[: len(responses[i])]
-    return found

@@ -99,14 +99,13 @@ def _group_traces(
 def tokens_by_step(group: Group) -> list[list[float]]:
     """Steps, and the response tokens (in thousands) that the group's first run had sampled by each."""
     steps, lengths = group.runs[0].curve("response/length_mean")
-    values, sampled = (
-        group.runs[0].configuration["batch"],
-        dict(zip(*group.runs[0].curve("group/sampled"), strict=True)),
-    )
+    values = group.runs[0].configuration["batch"]
+    sampled, tokens = (dict(zip(*group.runs[0].curve(f"{n}/sampled"), strict=True)) for n in ("group", "tokens"))
     total, sums = 0.0, []
     for step, length in zip(steps, lengths, strict=True):
-        total += length * sampled.get(step, values["groups_per_step"]) * values["group_size"] / 1000
-        sums.append(round(total, 3))
+        usual = length * sampled.get(step, values["groups_per_step"]) * values["group_size"]
+        total += tokens.get(step) or usual
+        sums.append(round(total / 1000, 3))
     return [[float(step) for step in steps], sums]
 
 

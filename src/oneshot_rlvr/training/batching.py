@@ -41,18 +41,18 @@ def trie_microbatches(
     """
     batches: list[list[int]] = []
     sizes: dict[int, int] = {}  # of the last micro-batch's tries
-    total, previous = 0, -1
+    computed, previous = 0, -1
     for i in sorted(indices, key=lambda i: (rows[i], responses[i])):
         new = len(responses[i])
         if previous >= 0 and rows[previous] == rows[i]:
             new -= common_length(responses[previous], responses[i])
-        total, previous = total + new, i
+        previous = i
         grown = {**sizes, rows[i]: sizes.get(rows[i], 0) + new}
         largest = max(grown.values())
         if batches and largest <= TRIE_NODES and len(grown) * largest <= budget:
             batches[-1].append(i)
-            sizes = grown
-        else:
+            sizes, computed = grown, computed + new
+        else:  # what it shares with the one before is computed again
             batches.append([i])
-            sizes = {rows[i]: len(responses[i])}
-    return batches if total <= WORTH_A_TRIE * sum(len(responses[i]) for i in indices) else None
+            sizes, computed = {rows[i]: len(responses[i])}, computed + len(responses[i])
+    return batches if computed <= WORTH_A_TRIE * sum(len(responses[i]) for i in indices) else None

@@ -15,7 +15,7 @@ class Group:
     """Rollouts of a problem and their grades. `hint` is the share of the solution that the prompt gave away.
 
     Each rollout carries the prompt that produced it, the hint in it, and is scored against that. `informed_ids` is the
-    prompt with the solution shown, for a teacher that knows it.
+    prompt with the solution shown, for a teacher that knows it. A `silent` group is told of and trains nothing.
     """
 
     problem: Problem
@@ -23,11 +23,12 @@ class Group:
     grades: Sequence[Grade]
     hint: float = 0.0
     informed_ids: tuple[int, ...] | None = None
+    silent: bool = False
 
     @property
     def rewards(self) -> list[float | None]:
-        """What each rollout earned; None if unscorable."""
-        return [grade.reward for grade in self.grades]
+        """What each rollout is trained on; None if it is unscorable or the group silent."""
+        return [None if self.silent else grade.reward for grade in self.grades]
 
     @property
     def varied(self) -> bool:

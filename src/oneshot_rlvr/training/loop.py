@@ -91,8 +91,9 @@ def train_step(trainer: Trainer, step: int) -> Metrics:
     updated_metrics = update(models, experience, algorithm, config, trainer.budget)
     source.sampler.update(models.policy)
     updated = time.perf_counter()
+    rolled = group_metrics(groups, experience, source.sampled)
     return {
-        **group_metrics(groups, experience, source.sampled),
+        **rolled,
         **updated_metrics,
         **steered,
         **rates,
@@ -100,5 +101,5 @@ def train_step(trainer: Trainer, step: int) -> Metrics:
         "time/grade_s": source.seconds["grade"] + written - weighed,
         "time/update_s": updated - written + weighed - collected,
         "memory/peak_gib": peak_gib(models.policy.device),
-        "tokens/per_second": experience.tokens() / (updated - started),
+        "tokens/per_second": (rolled["tokens/sampled"] or experience.tokens()) / (updated - started),
     }

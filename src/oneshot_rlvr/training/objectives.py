@@ -62,17 +62,14 @@ class Objective(ABC):
             return sums
         seen = self.passes.experience
         totals = Totals(seen.tokens(part), len(part))
-        with self.passes.scorer(self.model, self.kind) as scorer:
-            micros, as_tries = self.passes.split(self.model, used)
-            for micro in micros:
-                responses = [seen.responses[i] for i in micro]
-                scores = scorer.score([seen.prompt_B[i] for i in micro], responses, as_tries)
-                _, mask_BT = pad_right(responses, self.model.device)
-                loss, values = self.loss(scores, mask_BT, micro, totals)
+        for piece in self.passes.pieces(self.model, used, self.kind):
+            for micro in piece.micros:
+                _, mask_BT = pad_right([seen.responses[i] for i in micro], self.model.device)
+                loss, values = self.loss(piece.score(micro), mask_BT, micro, totals)
                 loss.backward()
                 sums.loss += float(loss.detach())
                 sums.add(int(mask_BT.sum()), {name: float(value) for name, value in values.items()})
-            scorer.backward()
+            piece.scorer.backward()
         return sums
 
     @abstractmethod

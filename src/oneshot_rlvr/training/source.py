@@ -21,8 +21,8 @@ from oneshot_rlvr.training.groups import Group
 class Source:
     """A run's problems, sampler and grader, as a collector uses them.
 
-    Everything it gives is a function of (configuration, seed, step, attempt). `seconds` and `sampled` count what a step
-    has taken; `begin` sets them back.
+    Everything it gives is a function of (configuration, seed, step, attempt). `seconds` and `sampled` are what a
+    step has taken, groups that its collector leaves out among it; `begin` sets them back.
 
     `informs`: groups come with the prompt that shows the solution.
 
@@ -58,7 +58,7 @@ class Source:
     def begin(self) -> None:
         """A new step: nothing has been sampled for it."""
         self.seconds = {"sample": 0.0, "grade": 0.0}
-        self.sampled = 0
+        self.sampled: list[Group] = []
 
     @contextmanager
     def _timed(self, what: str) -> Iterator[None]:
@@ -123,11 +123,12 @@ class Source:
         )
         with self._timed("sample"):
             rollouts_PG = self.sampler.sample(prompts, config.batch.group_size, params)
-        self.sampled += len(problems)
-        return [
+        found = [
             self.group(problem, rollouts, fold(config.run.seed, step, prompt.stream, attempt))
             for problem, prompt, rollouts in zip(problems, prompts, rollouts_PG, strict=True)
         ]
+        self.sampled += found
+        return found
 
     def group(self, problem: Problem, rollouts: Sequence[Rollout], key: int = 0) -> Group:
         """Rollouts of a problem, graded; `key` is the group's own number, of which theirs are made."""

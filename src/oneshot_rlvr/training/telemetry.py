@@ -15,18 +15,18 @@ from oneshot_rlvr.grading.features import answer_counts, boxes, entropy_of, mean
 from oneshot_rlvr.training.groups import Group
 
 
-def group_metrics(groups: Sequence[Group], experience: Experience, sampled: int) -> dict[str, float]:
-    """Rewards, groups and responses of a step, for which `sampled` groups were sampled."""
+def group_metrics(groups: Sequence[Group], experience: Experience, sampled: Sequence[Group]) -> dict[str, float]:
+    """Rewards, groups and responses of a step, for which `sampled` were sampled, left-out ones among them."""
     rollouts = [rollout for group in groups for rollout in group.rollouts]
     outcomes = [grade.outcome for group in groups for grade in group.grades]
-    scored = experience.rewards_B[~experience.rewards_B.isnan()]
+    rewards = [grade.reward for group in groups for grade in group.grades if grade.reward is not None]
     lengths = experience.lengths_B
     return {
-        "reward/mean": float(scored.mean()) if len(scored) else 0.0,
-        "reward/std": float(scored.std(correction=0)) if len(scored) else 0.0,
+        "reward/mean": float(np.mean(rewards)) if rewards else 0.0,
+        "reward/std": float(np.std(rewards)) if rewards else 0.0,
         "group/zero_variance_fraction": mean(without_variance(experience.rewards_PG, experience.sizes_P).tolist()),
         "group/count": float(len(groups)),
-        "group/sampled": float(sampled),
+        **sampled_metrics(sampled),
         "group/hinted_fraction": mean([group.hint > 0 for group in groups]),
         "response/length_mean": mean(lengths),
         "response/length_max": float(max(lengths)),
@@ -37,6 +37,14 @@ def group_metrics(groups: Sequence[Group], experience: Experience, sampled: int)
         "answer/entropy": answer_entropy(groups),
         **{f"outcome/{name}": mean([outcome == name for outcome in outcomes]) for name in OUTCOMES},
     }
+
+
+def sampled_metrics(sampled: Sequence[Group]) -> dict[str, float]:
+    """Of all that was sampled for a step: what a collector leaves out costs time, and may be what is solved."""
+    grades = [grade for group in sampled for grade in group.grades]
+    tokens = sum(len(rollout.response_ids) for group in sampled for rollout in group.rollouts)
+    right = {"outcome/correct_of_sampled": mean([grade.outcome == "correct" for grade in grades])} if grades else {}
+    return {"group/sampled": float(len(sampled)), "tokens/sampled": float(tokens), **right}
 
 
 def answer_entropy(groups: Sequence[Group]) -> float:

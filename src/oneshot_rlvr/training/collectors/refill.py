@@ -21,7 +21,7 @@ def refill(
     GRPO trains on all groups, those without variance giving no gradient and making the step smaller. `by` says of what:
     of the rewards, or of right and wrong, where a length penalty makes rewards differ in a group that all fail. Each
     round takes the problems in another order and draws new numbers. Where the rounds do not suffice, the step trains on
-    what there is; where no group has variance, on none: the first round's stay, without rewards.
+    what there is; where no group has variance, on none: the first round's are silent.
     Source: DAPO (arXiv 2503.14476, equation 11).
     """
     wanted, kept, first = source.config.batch.groups_per_step, [], []
@@ -31,11 +31,7 @@ def refill(
         kept += [group for group in groups if _varied(group, by)]
         if len(kept) >= wanted:
             break
-    return kept[:wanted] or [_without_rewards(group) for group in first]
-
-
-def _without_rewards(group: Group) -> Group:
-    return replace(group, grades=[replace(grade, reward=None) for grade in group.grades])
+    return kept[:wanted] or [replace(group, silent=True) for group in first]
 
 
 def _varied(group: Group, by: str) -> bool:
