@@ -1,6 +1,11 @@
 """Pairs of answers as models write them, `one || other`: the same answer, and different ones."""
 
 SAME = r"""
+\text{12 students} || 12
+\text{\$18 per day} || 18
+-\$5 || -5
+07:30 || 7:30
+5^\circ C || 5
 \text{The solution is } x = 3 || 3
 x \in (-\infty, -2) \cup (3, \infty) || (-\infty,-2)\cup(3,\infty)
 x < -2 \text{ or } x > 3 || (-\infty,-2)\cup(3,\infty)
@@ -249,6 +254,10 @@ f(x) = x^2+1 || x^2+1
 """
 
 DIFFERENT = r"""
+\text{12 or more} || 12
+\text{12 of 15} || 12
+07:30 || 17:30
+5^\circ C || 6
 x^2-3 || 3-x^2
 2\pi r || \pi r^2
 (3,4],[1,2] || (3,4),[1,2]

@@ -130,6 +130,9 @@ _E_NOTATION = re.compile(r"(?<![\w.])(\d+\.?\d*|\.\d+)[eE]([-+]?\d+)(?![\w.])")
 _GROUPED_IN_BRACES = re.compile(r"(?<!\\)\{(\d{1,3}(?:,\d{3})+)\}")
 _UNIT_FRACTION = re.compile(r"\\frac\{\\text\{([^{}]*)\}\}\{\\text\{([^{}]*)\}(\^\{\d\})?\}")
 _SHORT_UNIT = re.compile(r"(?<=[\d}]) ?(min|sec)s?\.?$")  # no function has nothing after it
+_WHOLE_TEXT = re.compile(r"^\s*\\text\s*\{\s*((?:\\\$)?-?\d[\d.,/]*) ([A-Za-z][A-Za-z ]*)\}\s*$")  # no 12 of 15
+_CELSIUS = re.compile(r"(\^\\circ|\^\{\\circ\}) ?([CF])$")
+_CLOCK = re.compile(r"^0(?=\d:\d\d(?![\d:]))")
 _DIGIT_GROUP = re.compile(r"(?<=\d)(?:\{,\}|,?\\!,?|\\,|,\\,)\s*(?=\d{3}(?!\d))")
 _LIST_COMMA = re.compile(r"(?<=\d),\s+(?=\d{3}(?!\d))")  # `1, 234` is a list, `1,234` may be a number
 _MARK, _DOLLAR = "\x01", "\x02"
@@ -184,7 +187,8 @@ def _once(answer: str) -> str:
     text = text.replace("<=", r"\le ").replace(">=", r"\ge ").replace("!=", r"\ne ")
     text = _CHOOSE.sub(r"\\binom{\1}{\2}", text)
     text = _python(text)
-    text = _SHORT_UNIT.sub(r"\\text{ \1}", text)
+    text = _SHORT_UNIT.sub(r"\\text{ \1}", _CELSIUS.sub(r"\1\\text{\2}", text))
+    text = _CLOCK.sub("", _WHOLE_TEXT.sub(r"\1\\text{ \2}", text.replace(r"-\$", r"\$-")))
     for pattern in _COMBINATIONS:
         text = pattern.sub(r"\\binom{\1}{\2}", text)
     text = _TEXT.sub(_plain_text, _UNIT_FRACTION.sub(r"\\text{\1/\2}\3", text))
