@@ -126,6 +126,20 @@ def test_it_evaluates_as_the_command_does(tmp_path):
     assert run.evaluation().scores() == scores
     with pytest.raises(OneshotError, match="greedy"):
         oneshot.evaluate(run, protocol="released-validation", samples=8)
+    for mistake in ({"samples": 0}, {"limit": 0}, {"temperature": 0}, {"max_new_tokens": -1}, {"every": 0}):
+        with pytest.raises(OneshotError, match=next(iter(mistake))):
+            oneshot.evaluate(run, **mistake)
+
+
+def test_a_model_is_evaluated_in_python_with_all_that_the_command_has(tmp_path, caplog):
+    (tmp_path / "own.jsonl").write_text(
+        '{"question": "1 + 1 = ?", "answer": "2"}\n{"question": "Say so.", "answer": "$ $"}\n'
+    )
+    how = {"suites": [tmp_path / "own.jsonl"], "samples": 2, "template": "plain", "fallback": True, "words": ["so"]}
+    scores = oneshot.evaluate("tiny", **how, settings={"sampling.max_new_tokens": 5}, out=tmp_path / "eval", workers=1)
+    assert scores.first.average.length <= 5
+    assert list(scores.first.average.words) == ["so"]
+    assert "own.jsonl: 2 responses are to golds that nothing can be compared with" in caplog.text
 
 
 def test_select_takes_a_history_and_report_wants_runs(tmp_path):

@@ -18,6 +18,7 @@ from oneshot_rlvr.evaluation import get_protocol
 from oneshot_rlvr.evaluation.publish import write_lm_eval
 from oneshot_rlvr.evaluation.target import Options, evaluate_target
 from oneshot_rlvr.grading import of_function
+from oneshot_rlvr.grading.features import REFLECTION_WORDS
 from oneshot_rlvr.grading.reward_spec import name_of
 from oneshot_rlvr.grading.rewards import Rewards
 from oneshot_rlvr.policy.model import as_the_model_asks
@@ -98,11 +99,16 @@ def evaluate(
     target: Run | str | Path,
     *,
     protocol: str = "honest",
-    suites: Sequence[str] = (),
+    suites: Sequence[str | Path] = (),
     limit: int | None = None,
     samples: int | None = None,
     temperature: float | None = None,
     max_new_tokens: int | None = None,
+    template: str | None = None,
+    mode: str | None = None,
+    fallback: bool | None = None,
+    words: Sequence[str] = REFLECTION_WORDS,
+    settings: Mapping[str, Any] | Sequence[str] = (),
     every: int = 1,
     out: str | Path | None = None,
     workers: int | str | None = None,
@@ -117,6 +123,11 @@ def evaluate(
         samples: k of avg@k, instead of the protocol's.
         temperature: of the samples, instead of the protocol's.
         max_new_tokens: of a response, instead of the protocol's or the model's.
+        template: of the prompt, instead of the protocol's or the model's.
+        mode: the grading rules, instead of the protocol's.
+        fallback: whether, without a box, what "the answer is" or the last number is taken.
+        words: reflection words to count.
+        settings: of a model, not of a run: configuration values by key, or `key=value` texts.
         every: of a run, every k-th checkpoint and the last.
         out: where scores and transcripts go; by default into the run, or under `runs/`.
         workers: sampling processes, by default one a core for small models; or a Ray cluster's address, or `local`.
@@ -125,9 +136,10 @@ def evaluate(
         OneshotError: no such model, run, protocol or suite.
     """
     sampling = {"samples": samples, "temperature": temperature}
-    asked = get_protocol(protocol).changed_by({"max_new_tokens": max_new_tokens}, sampling, limit)
+    changes = {"mode": mode, "template": template, "max_new_tokens": max_new_tokens, "fallback": fallback}
+    asked = get_protocol(protocol).changed_by(changes, sampling, limit)
     path = target.path if isinstance(target, Run) else target
-    options = Options(suites, Path(out) if out else None, every, limit, workers=workers)
+    options = Options([*map(str, suites)], Path(out) if out else None, every, limit, settings, workers, tuple(words))
     result = evaluate_target(str(path), asked, options)
     write_lm_eval(result.folder)
     return result.scores

@@ -11,7 +11,12 @@ from oneshot_rlvr.rollout import SamplingParams
 
 PAPER_SUITES = ("math500", "aime24", "amc23", "minerva_math", "olympiadbench", "aime25")
 SMALL_SUITES = ("aime24", "aime25", "amc23")  # sampled more often
-MOST = {"samples": 100_000, "max_new_tokens": 10_000_000, "temperature": 100}
+BOUNDS = {  # least and most
+    "samples": (1, 100_000),
+    "max_new_tokens": (1, 10_000_000),
+    "temperature": (0.01, 100),
+    "limit": (1, 100_000_000),
+}
 OPENSEEK_SUITES = ("minerva_math", "gsm8k", "amc23", "olympiadbench", "math500", "aime24")
 
 
@@ -78,12 +83,16 @@ class Protocol:
         """This protocol with a user's changes of it, of its sampling, and of the problems asked; None changes nothing.
 
         Raises:
-            OneshotError: more samples of a greedy protocol, or a number beyond anybody's evaluation.
+            OneshotError: more samples of a greedy protocol, or a number that is nobody's evaluation.
         """
-        for option, most in MOST.items():
-            given = changes.get(option) or sampling.get(option) or 0
-            if given > most:
-                raise OneshotError(f"{option}={given:.3g} is too much", where="evaluation", fix=f"At most {most:,}.")
+        given: dict[str, Any] = {"limit": limit, **changes, **sampling}
+        for option, (least, most) in BOUNDS.items():
+            if given.get(option) is not None and not least <= given[option] <= most:
+                raise OneshotError(
+                    f"{option}={given[option]:.3g} is no number for it",
+                    where="evaluation",
+                    fix=f"From {least} to {most:,}.",
+                )
         changes, sampling = ({k: v for k, v in table.items() if v is not None} for table in (changes, sampling))
         names = tuple(f"{k}={v}" for k, v in (changes | sampling | ({"limit": limit} if limit else {})).items())
         if sampling.get("samples", 1) > 1 and "temperature" not in sampling and self.sampling.temperature == 0:

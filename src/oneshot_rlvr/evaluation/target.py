@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from oneshot_rlvr.config import Config, resolve
 from oneshot_rlvr.errors import OneshotError
@@ -43,7 +44,7 @@ class Options:
     out: Path | None = None
     every: int = 1
     limit: int | None = None
-    settings: Sequence[str] = ()
+    settings: Sequence[str] | Mapping[str, Any] = ()
     workers: int | str | None = None
     words: Sequence[str] = REFLECTION_WORDS
 
@@ -83,6 +84,8 @@ def evaluate_target(target: str, protocol: Protocol, options: Options, listener:
         OneshotError: no such model, run or suite.
     """
     get_mode(protocol.mode)
+    if options.every < 1:
+        raise OneshotError(f"every={options.every}", where="evaluation", fix="1 evaluates every checkpoint.")
     run = Run(target) if Run(target).started else None
     if run is not None:
         if options.settings:
@@ -123,6 +126,11 @@ def evaluate_target(target: str, protocol: Protocol, options: Options, listener:
         listener.update(done, f"{checkpoint} {suite} {tokens:,} tokens", len(units))
 
     scores = evaluate_checkpoints(asked, evaluator, count, options.workers, add)
+    for suite, score in scores.first.suites.items():
+        if lost := score.outcomes.get("unscorable"):
+            log.warning(
+                "%s: %d responses are to golds that nothing can be compared with, and count as wrong", suite, lost
+            )
     if run is None:
         return Result(scores, None, evaluator.folder)
     write_examples(checkpoints[0], counting(run, checkpoints), evaluator)
@@ -167,7 +175,7 @@ def _folder_of_model(target: str, protocol: str) -> Path:
     return run.path / name / _name(target) if run else Path("runs") / f"{name}-{_name(target)}"
 
 
-def config_of_model(target: str, settings: Sequence[str]) -> Config:
+def config_of_model(target: str, settings: Sequence[str] | Mapping[str, Any]) -> Config:
     """A checkpoint is run as its run was configured, any other model as its profile says."""
     path = Path(target)
     run = Run.of_checkpoint(path)
