@@ -16,13 +16,16 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import matplotlib
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt
+from scipy import stats
 
+from oneshot_rlvr.problems import find_problems
 from outcome import write
 
 SIZES = ["--samples", "4", "--set", "run.validate_every=25"]
@@ -87,6 +90,8 @@ class Studies:
             "second": {key: second[key] for key in ("problems", "seeds", "agreement_of_seeds", "ceiling", "selectors")},
             "few": self.read("few/few.json"),
             "loop": [self.read(f"loop-{seed}/loop.json") for seed in LOOP_SEEDS],
+            "by_hardness": by_hardness(found["gains"]),
+            "by_family": {model: by_family(self.read(f"{model}-study/selection.json")["gains"]) for model in MODELS},
             "gains": found["gains"],
         }
 
@@ -97,6 +102,43 @@ GAINS = "organism-study/selection.json"
 def best(selectors: dict[str, dict[str, Any]]) -> str:
     """The selector whose ranking goes furthest with the gains: chosen by these, and then used on the same model."""
     return max(selectors.keys() - {"random"}, key=lambda name: selectors[name]["spearman"] or -1.0)
+
+
+def by_hardness(gains: list[dict[str, Any]]) -> dict[str, dict[str, float | list[float]]]:
+    """Gains of the hardest and easiest tenth, and of the thirds, by the history's mean accuracy, less the others'."""
+    hardest = sorted(gains, key=lambda row: row["mean"])
+    third, tenth = len(gains) // 3, len(gains) // 10
+    parts = {
+        "hardest tenth": hardest[:tenth],
+        "hardest third": hardest[:third],
+        "middle third": hardest[third:-third],
+        "easiest third": hardest[-third:],
+        "easiest tenth": hardest[-tenth:],
+    }
+    return {name: _against(part, [row for row in gains if row not in part]) for name, part in parts.items()}
+
+
+def _against(part: list[dict[str, Any]], rest: list[dict[str, Any]]) -> dict[str, float | list[float]]:
+    """The part's mean gain, and its difference from the rest's with Welch's 95 % interval."""
+    ours, theirs = ([row["gain"] for row in rows] for rows in (part, rest))
+    found = stats.ttest_ind(ours, theirs, equal_var=False)
+    low, high = found.confidence_interval()
+    difference = fmean(ours) - fmean(theirs)
+    return {
+        "gain": round(fmean(ours), 2),
+        "over_rest": round(difference, 2),
+        "interval": [round(low, 2), round(high, 2)],
+    }
+
+
+def by_family(gains: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Mean gain of each family of problems, the most first."""
+    family = {problem.id: str(problem.category) for problem in find_problems("organism")}
+    table: dict[str, list[float]] = {}
+    for row in gains:
+        table.setdefault(family[row["id"]], []).append(row["gain"])
+    ranked = sorted(table, key=lambda name: -fmean(table[name]))
+    return {name: {"problems": len(table[name]), "gain": round(fmean(table[name]), 2)} for name in ranked}
 
 
 def draw(found: dict[str, Any], path: Path) -> None:
