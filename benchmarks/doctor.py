@@ -1,5 +1,6 @@
 """How well `oneshot doctor` names what is wrong: 200 sabotaged runs of the organism and 50 healthy ones.
 
+    for i in 0 1; do python benchmarks/doctor.py --runs runs/doctor --share $i/2 & done; wait    # two cores make the runs
     python benchmarks/doctor.py --runs runs/doctor --json results/doctor.json
 
 Each fault has ten runs: a setting of the fault, a problem and a seed, drawn from `SEED`. Five of its settings were
@@ -240,14 +241,20 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/doctor"))
     parser.add_argument("--json", type=Path)
     parser.add_argument("--half", choices=HALVES, help="this half alone")
+    parser.add_argument("--share", help="I/N: only make every N-th run, beginning with the I-th; several processes do")
     options = parser.parse_args()
     torch.set_num_threads(1)
     options.runs.mkdir(parents=True, exist_ok=True)
     found: dict[str, dict[str, Any]] = {}
-    for case in cases(options.runs):
-        if options.half in (None, case.half):
-            found[case.name] = judged(case, make(case, options.runs))
-            print(case.name, *found[case.name]["findings"], flush=True)
+    wanted = [case for case in cases(options.runs) if options.half in (None, case.half)]
+    if options.share:
+        first, every = map(int, options.share.split("/"))
+        for case in wanted[first::every]:
+            print(case.name, make(case, options.runs).path, flush=True)
+        return
+    for case in wanted:
+        found[case.name] = judged(case, make(case, options.runs))
+        print(case.name, *found[case.name]["findings"], flush=True)
     halves = {half: counted(found, half) for half in HALVES if options.half in (None, half)}
     missed = {n: r["findings"] for n, r in found.items() if (not r["named"] if r["fault"] else r["findings"])}
     figures = {"expectation": EXPECTATION, "seed": SEED, **halves, "missed": missed, "findings": found}
