@@ -1,6 +1,6 @@
 """How well `oneshot doctor` names what is wrong: 200 sabotaged runs of the organism and 50 healthy ones.
 
-    for i in 0 1; do python benchmarks/doctor.py --runs runs/doctor --share $i/2 & done; wait    # two cores make the runs
+    for i in 0 1; do python benchmarks/doctor.py --runs runs/doctor --share $i/2 & done; wait  # on two cores
     python benchmarks/doctor.py --runs runs/doctor --json results/doctor.json
 
 Each fault has ten runs: a setting of the fault, a problem and a seed, drawn from `SEED`. Five of its settings were
