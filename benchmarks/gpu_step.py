@@ -145,7 +145,7 @@ def measure(name: str, shape: Qwen2Config, work: Work, device: str, rates: tuple
         write_model(Path(scratch), shape, 0.0)
         torch.set_default_dtype(torch.float32)
         settings = [
-            *(["model.dtype=float32", "model.autocast=bfloat16"] if work.lora_rank else ["model.dtype=bfloat16"]),
+            "model.dtype=bfloat16",
             "model.gradient_checkpointing=true",
             f"model.device={device}",
             f"model.lora_rank={work.lora_rank}",

@@ -55,7 +55,7 @@ def test_a_users_recipe_file(tmp_path):
         (["batch.minibatches=3"], "does not divide"),
         (["sampling.top_p=0.9"], "top_p"),
         (["optimizer.learning_rate=.nan"], "optimizer.learning_rate"),
-        (["model.lora_rank=4", "model.dtype=bfloat16"], "model.autocast=bfloat16"),
+        (["data.only=null"], "data.only"),
     ],
 )
 def test_mistakes_are_named_on_one_line(settings, says):

@@ -37,8 +37,7 @@ def test_a_plan_says_what_fits():
     assert make_plan(config, "h200")["fits"]
     assert not make_plan(config, "rtx4090")["fits"]
     seven = config.model_copy(update={"model": config.model.model_copy(update={"path": "Qwen/Qwen2.5-Math-7B"})})
-    own = {"lora_rank": 16, "dtype": "float32", "autocast": "bfloat16"}
-    adapters = seven.model_copy(update={"model": seven.model.model_copy(update=own)})
+    adapters = seven.model_copy(update={"model": seven.model.model_copy(update={"lora_rank": 16})})
     assert not make_plan(seven, "h100")["fits"]
     assert make_plan(adapters, "h100")["fits"]
 

@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM
 from oneshot_rlvr.commands.session import chosen_problems, resume
 from oneshot_rlvr.config import ModelSection, resolve
 from oneshot_rlvr.config.known import model_folder
+from oneshot_rlvr.evaluation.checkpoints import checkpoints_of
 from oneshot_rlvr.policy import load_policy, make_optimizer
 from oneshot_rlvr.policy.lora import adapters_off
 from oneshot_rlvr.policy.model import as_the_model_asks
@@ -104,6 +105,23 @@ def test_adapters_alone_are_trained_and_a_checkpoint_has_them_merged(tmp_path):
     shutil.rmtree(run.checkpoint_path(4))
     resume(run)
     assert same(weights(run, 4), merged)
+
+
+def test_what_adapters_learn_over_bfloat16_weights_is_in_a_checkpoint_and_evaluated(tmp_path):
+    """Merged in bfloat16, most weights would be those of the base again."""
+    settings = ("model.lora_rank=4", "optimizer.learning_rate=1e-5", "model.dtype=bfloat16", "run.steps=2")
+    run = tiny_run(tmp_path / "run", *settings)
+    saved = AutoModelForCausalLM.from_pretrained(run.checkpoint_path(2))
+    assert saved.dtype == torch.float32
+    trainer = prepare(run.config, run, chosen_problems(run.config))
+    layers = {n: m for n, m in trainer.models.policy.model.named_modules() if hasattr(m, "get_delta_weight")}
+    for name, layer in layers.items():
+        learnt = saved.get_submodule(name).weight - layer.base_layer.weight.float()
+        torch.testing.assert_close(learnt, layer.get_delta_weight("default").float(), atol=1e-7, rtol=1e-2)
+        rounded = (layer.base_layer.weight + layer.get_delta_weight("default").bfloat16()) == layer.base_layer.weight
+        assert rounded.float().mean() > 0.5, name
+    before, after = checkpoints_of(run)
+    assert (before.section.dtype, after.section.dtype) == ("float32", "float32")
 
 
 def test_the_base_of_adapters_is_the_policy_without_them(tmp_path):

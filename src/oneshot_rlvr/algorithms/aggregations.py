@@ -29,9 +29,10 @@ def sequence_mean(values_BT: torch.Tensor, mask_BT: torch.Tensor, totals: Totals
 def microbatch_mean(values_BT: torch.Tensor, mask_BT: torch.Tensor, totals: Totals) -> Aggregate:
     """token mean inside each micro-batch, weighed by its sequences: what the released 1-shot RLVR code does.
 
-    The result depends on how a minibatch is split: `batch.microbatch_tokens` is then part of the method, and so is
-    `speed.sort_by_length` (rows of like length make it `sequence_mean`) and `speed.share_histories`. Source: verl's
-    `dp_actor.py` with dynamic batches, as of the released fork.
+    The result depends on how a minibatch is split: `batch.microbatch_tokens` is then part of the method, and so are
+    `speed.sort_by_length` (rows of like length make it `sequence_mean`), `speed.share_histories` and
+    `speed.shared_prefix` (tokens are those of responses alone, and prompts are parted first; without it those of both,
+    as there). Source: verl's `dp_actor.py` with dynamic batches, as of the released fork.
     """
     mean = torch.where(mask_BT, values_BT, 0.0).sum() / mask_BT.sum().clamp_min(1)
     return mean * len(mask_BT), totals.sequences

@@ -136,7 +136,8 @@ def policy_metrics(data: Row, rows: Sequence[Row]) -> dict[str, float]:
     found.setdefault("policy/kl", 0.0)
     found["time/update_s"] = float(sum(known.get(f"timing_s/{part}", 0.0) for part in _UPDATE))
     found["time/grade_s"] = 0.0  # verl grades while it samples
-    if seconds := known.get("timing_s/step"):
+    seconds, again = known.get("timing_s/step"), any(row["attempt"] for row in rows)
+    if seconds and not again:  # of earlier attempts nothing is kept
         found["tokens/per_second"] = sum(row["tokens"] for row in rows) / seconds
     return found
 

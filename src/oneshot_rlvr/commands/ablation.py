@@ -23,6 +23,7 @@ from oneshot_rlvr.algorithms import Algorithm
 from oneshot_rlvr.commands import session
 from oneshot_rlvr.config import Config, resolve
 from oneshot_rlvr.config.known import MODEL_FOLDERS
+from oneshot_rlvr.config.resolve import exists
 from oneshot_rlvr.config.sections import DataSection, SamplingSection
 from oneshot_rlvr.config.suites import BASE, Row
 from oneshot_rlvr.errors import OneshotError
@@ -121,15 +122,12 @@ class Cell:
 
 
 def _contents(config: Config, suites: Iterable[str]) -> list[str]:
-    """Of all that a cell names and that lies here as a file or folder, what is in it."""
-    named = (config.model.path, config.data.problems, config.run.validation, config.algorithm.teacher, *suites)
-    paths = [Path(name) for name in named if name is not None]
-    try:
-        own = [path for path in paths if path.exists()]
-        files = [f for path in own for f in ([path] if path.is_file() else sorted(path.glob("*"))) if f.is_file()]
-        return [_content(file, file.stat().st_mtime_ns) for file in files]
-    except (OSError, ValueError):
-        return []  # no path: reading it as problems says so
+    """Of all that a cell names by a path, what is in it."""
+    models = (config.model.path, config.critic.path, config.algorithm.teacher)
+    named = [name for name in (*models, config.data.problems, config.run.validation, *suites) if name is not None]
+    own = [Path(name) for name in named if exists(name)]
+    files = [file for path in own for file in ([path] if path.is_file() else sorted(path.rglob("*"))) if file.is_file()]
+    return [_content(file, file.stat().st_mtime_ns) for file in files]
 
 
 @cache

@@ -99,7 +99,7 @@ def evaluate(
     target: Run | str | Path,
     *,
     protocol: str = "honest",
-    suites: Sequence[str | Path] = (),
+    suites: str | Path | Sequence[str | Path] = (),
     limit: int | None = None,
     samples: int | None = None,
     temperature: float | None = None,
@@ -107,7 +107,7 @@ def evaluate(
     template: str | None = None,
     mode: str | None = None,
     fallback: bool | None = None,
-    words: Sequence[str] = REFLECTION_WORDS,
+    words: str | Sequence[str] = REFLECTION_WORDS,
     settings: Mapping[str, Any] | Sequence[str] = (),
     every: int = 1,
     out: str | Path | None = None,
@@ -139,10 +139,15 @@ def evaluate(
     changes = {"mode": mode, "template": template, "max_new_tokens": max_new_tokens, "fallback": fallback}
     asked = get_protocol(protocol).changed_by(changes, sampling, limit)
     path = target.path if isinstance(target, Run) else target
-    options = Options([*map(str, suites)], Path(out) if out else None, every, limit, settings, workers, tuple(words))
+    options = Options(_each(suites), Path(out) if out else None, every, limit, settings, workers, _each(words))
     result = evaluate_target(str(path), asked, options)
     write_lm_eval(result.folder)
     return result.scores
+
+
+def _each(names: str | Path | Sequence[str | Path]) -> tuple[str, ...]:
+    """One name is meant whole, not letter by letter."""
+    return (str(names),) if isinstance(names, str | Path) else tuple(map(str, names))
 
 
 def report(

@@ -108,7 +108,7 @@ class Loop:
 
 def weights_of(run: Run, step: int) -> ModelSection:
     """A checkpoint as a model."""
-    return run.config.model.model_copy(update={"path": str(run.checkpoint_path(step))})
+    return run.config.model.of_weights(run.checkpoint_path(step))
 
 
 def tokens_by_step(run: Run) -> dict[int, int]:

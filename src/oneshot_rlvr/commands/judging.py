@@ -109,7 +109,7 @@ class Judging:
             run, config = Run(out / name), self.verdict_config(out / f"{name}.jsonl", settings)
             write_atomically(out / f"{name}.jsonl", to_jsonl(problems))
             session.finish(run, config, dict.fromkeys(flatten(config.model_dump()), "a verifier's"), problems)
-            return config.model.model_copy(update={"path": str(run.checkpoint_path(run.steps()[-1]))})
+            return config.model.of_weights(run.checkpoint_path(run.steps()[-1]))
 
         def fits(question: str) -> bool:
             return len(encode_prompt(template, question, tokenizer)) < places

@@ -168,10 +168,12 @@ def memory(config: Config, shape: Shape, device: str) -> dict[str, float]:
     layers = 1 if config.model.gradient_checkpointing else shape.layers
     activations = tokens * computed * (layers * inside + shape.layers * shape.hidden)
     rollouts = config.batch.groups_per_step * config.batch.group_size
+    longest_prompt = config.sampling.max_prompt_tokens
     cache = min(
         config.sampling.kv_cache_gib * GIB,
-        rollouts * (config.sampling.max_new_tokens + config.sampling.max_prompt_tokens) * shape.cached_values * width,
+        rollouts * (config.sampling.max_new_tokens + longest_prompt) * shape.cached_values * width,
     )
+    head = 0 if config.model.lora_rank else (6 if short else 8) * shape.vocabulary * shape.hidden  # its gradient
     parts = {
         "weights": weights * width + (weights * 2 if config.model.autocast and not short else 0),
         "other models": weights * width * len(others(config) - ({"reference"} if config.model.lora_rank else set())),
@@ -179,7 +181,8 @@ def memory(config: Config, shape: Shape, device: str) -> dict[str, float]:
         "optimizer": (trained + critic) * _optimizer_bytes(config, short),
         "sampling: keys and values": cache,
         "update: activations": activations,
-        "update: logits": 3 * 4 * LOGITS_BUDGET,
+        "update: prompts": activations / tokens * min(tokens, config.batch.groups_per_step * longest_prompt),
+        "update: logits": 3 * 4 * LOGITS_BUDGET + head,
     }
     turns = ("sampling", "update")
     fixed = sum(size for name, size in parts.items() if not name.startswith(turns))
@@ -232,7 +235,8 @@ def sampling_seconds(
 def _sampling_on_gpu(config: Config, shape: Shape, device: Device, rollouts: int, longest: int, length: float) -> float:
     tokens, context = rollouts * length, config.sampling.max_prompt_tokens + length / 2
     waves = -(-rollouts // _wave(config, shape, longest))
-    read = longest * waves * shape.matrices * _width(config)
+    frozen = config.model.autocast and config.model.lora_rank  # autocast makes short copies of these at every token
+    read = longest * waves * shape.matrices * (8 if frozen else _width(config))
     read += tokens * context * shape.cached_values * _width(config)
     operations = _forward(config, shape, tokens, length) / device.operations
     return max(operations, read / device.bytes) / device.decode_share

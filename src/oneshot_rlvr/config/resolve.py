@@ -127,7 +127,8 @@ def is_folder(path: str) -> bool:
         return False
 
 
-def _exists(path: str) -> bool:
+def exists(path: str) -> bool:
+    """Whether a text names a file or folder."""
     try:
         return Path(path).exists()
     except (OSError, ValueError):
@@ -177,7 +178,9 @@ def overrides(settings: Sequence[str]) -> dict[str, Any]:
                 f"--set {setting!r} is not key=value", fix="For example --set optimizer.learning_rate=1e-5"
             )
         try:
-            values[key.strip()] = yaml.load(value, yaml.BaseLoader if key.strip() in TEXTS else yaml.SafeLoader)
+            found = yaml.safe_load(value)
+            own = key.strip() in TEXTS and found is not None  # read once more, as the texts that they are
+            values[key.strip()] = yaml.load(value, yaml.BaseLoader) if own else found
         except (yaml.YAMLError, RecursionError, ValueError) as error:  # an integer of 10^5 digits is a ValueError
             raise OneshotError(f"--set {setting[:80]!r}: the value is not YAML", fix="Quote it.") from error
     return values
@@ -251,7 +254,7 @@ def resolve(
         sources |= dict.fromkeys(layer.values, layer.origin)
     _name_pool(flat, sources)
     for key in LOCAL_PATHS:  # a run can be resumed and evaluated from another folder
-        if isinstance(flat.get(key), str) and _exists(flat[key]):
+        if isinstance(flat.get(key), str) and exists(flat[key]):
             flat[key] = str(Path(flat[key]).resolve())
     if is_template_file(flat.get("model.template")):
         flat["model.template"] = inline(flat["model.template"])

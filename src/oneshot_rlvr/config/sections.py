@@ -34,7 +34,7 @@ class ModelSection(Section):
     dtype: Literal["auto", "float32", "float64", "bfloat16"] = Field(
         default="auto",
         description="dtype of the weights; bfloat16 ones have float32 masters in the optimizer. `auto`: bfloat16 where "
-        "the device multiplies it natively, float32 elsewhere, with adapters and for models below 64 MiB",
+        "the device multiplies it natively, float32 elsewhere and for models below 64 MiB",
     )
     autocast: Literal["bfloat16"] | None = Field(
         default=None, description="matrix products in this dtype over float32 weights"
@@ -46,6 +46,14 @@ class ModelSection(Section):
     lora_alpha: int = Field(default=32, gt=0, le=1_000_000, description="adapters are scaled by lora_alpha / lora_rank")
     trust_remote_code: bool = Field(default=False, description="run Python code that the model folder brings")
     threads: int | None = Field(default=None, ge=1, le=1024, description="torch threads; null leaves torch's choice")
+
+    def of_weights(self, path: object) -> ModelSection:
+        """How a run's weights at `path` are loaded: as its model, or in float32 where adapters were merged into them.
+
+        What adapters learn is less than bfloat16 tells apart in the weights that it is added to.
+        """
+        exact = {"dtype": "float32", "autocast": None} if self.lora_rank else {}
+        return self.model_copy(update={"path": str(path), **exact})
 
 
 class DataSection(Section):
@@ -184,7 +192,8 @@ class CriticSection(Section):
 
 
 class SpeedSection(Section):
-    """What makes a step cheap; none of it changes the result beyond rounding, each can be off to measure it."""
+    """What makes a step cheap; none of it changes the result beyond rounding (that of `microbatch_mean` it does), and
+    each can be off to measure it."""
 
     shared_prefix: bool = Field(default=True, description="encode a prompt once for all of its rollouts")
     compaction: bool = Field(default=True, description="stop computing rollouts that are finished")
@@ -256,10 +265,5 @@ class Config(Section):
             raise ValueError(
                 "sampling.top_p and sampling.top_k change the distribution that is sampled but not the one that is "
                 "trained; leave them at 1.0 and 0 in training (evaluation may use them)"
-            )
-        if self.model.lora_rank and self.model.dtype == "bfloat16":
-            raise ValueError(
-                "model.dtype=bfloat16 would round the adapters of model.lora_rank away in every merged checkpoint; "
-                "take float32, with model.autocast=bfloat16 for its speed"
             )
         return self

@@ -50,10 +50,10 @@ def checkpoints_of(run: Run, every: int = 1, base: bool = True) -> list[Checkpoi
     if not steps:
         raise OneshotError("this run has no checkpoint yet", where=run.path, fix="Train it first.")
     wanted = sorted({*steps[every - 1 :: every], steps[-1], run.chosen_step() or steps[-1]})
-    found = [Checkpoint(BASE, 0, config.model)] if base else []
+    found = [Checkpoint(BASE, 0, config.model.of_weights(config.model.path))] if base else []
     for step in wanted:
         folder = run.verified_checkpoint(step, "Delete this checkpoint folder; the others can still be evaluated.")
-        found.append(Checkpoint(step_name(step), step, config.model.model_copy(update={"path": str(folder)})))
+        found.append(Checkpoint(step_name(step), step, config.model.of_weights(folder)))
     return found
 
 

@@ -84,7 +84,7 @@ def paired_difference(a: Suites, b: Suites, seed: int = 0) -> Difference:
     differences = [np.subtract(y, x, dtype=float) for x, y in zip(a, b, strict=True)]
     value = float(np.mean([d.mean() for d in differences]))
     weighted = np.concatenate([d / len(d) / len(differences) for d in differences])
-    moved = weighted[weighted != 0]
+    moved = weighted[_moved(weighted)]
     low, high = _difference_interval(differences, seed)
     random = np.random.default_rng(seed)
     flips = random.integers(0, 2, (10 * RESAMPLES, len(moved)), dtype=np.int8) * 2 - 1
@@ -94,7 +94,7 @@ def paired_difference(a: Suites, b: Suites, seed: int = 0) -> Difference:
 
 def _difference_interval(differences: Sequence[NDArray[np.float64]], seed: int) -> Interval:
     value = float(np.mean([d.mean() for d in differences]))
-    if all(np.count_nonzero(d) >= ENOUGH for d in differences):
+    if all(_moved(d).sum() >= ENOUGH for d in differences):
         means = sum(_resampled(d, seed + i) for i, d in enumerate(differences)) / len(differences)
         low, high = np.percentile(means, [2.5, 97.5])
         return float(low), float(high)
@@ -103,10 +103,16 @@ def _difference_interval(differences: Sequence[NDArray[np.float64]], seed: int) 
 
 
 def _half_of_few(differences: NDArray[np.float64]) -> float:
-    """Half the width of Student's interval for one suite, of as many as differ; not less than Wilson's for none."""
-    count, moved = len(differences), np.count_nonzero(differences)
+    """Half the width of Student's interval for one suite, of as many as differ (`FEW` at least); not less than
+    Wilson's for none."""
+    count, moved = len(differences), int(_moved(differences).sum())
     error = math.sqrt(float(differences.var(ddof=1)) / count) if count > 1 else 0.0
-    return max(float(t.ppf(0.975, max(1, moved - 1))) * error, wilson(np.zeros(count))[1])
+    return max(float(t.ppf(0.975, max(FEW, moved) - 1)) * error, wilson(np.zeros(count))[1])
+
+
+def _moved(differences: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which problems differ: by more than what adding the same numbers in another order does."""
+    return np.abs(differences) > 1e-12
 
 
 Run = Mapping[str, Sequence[float]]  # a training seed: the same problems' rates by suite
@@ -116,8 +122,9 @@ def interval_over_seeds(by_seed: Sequence[Run], minus: Sequence[Run] | None = No
     """Interval of the mean over training seeds and suites, or of a difference paired by seed and problem.
 
     Problems' part, of their means over seeds, as for one seed; seeds' part t(S - 1) sd / sqrt(S), of the seeds' means.
-    Both ends are combined as in `average_interval` (MOVER). It covers 95 % or more (results/intervals.json); resampling
-    three seeds covers 77 % where seeds differ more than problems. One seed has no seeds' part.
+    Both ends are combined as in `average_interval` (MOVER). It covers 95 % or more where seeds are normally distributed
+    (results/intervals.json; resampling three seeds as little as 77 %), less where some runs collapse. One seed has no
+    seeds' part.
     """
     suites = list(by_seed[0])
     means = [np.mean([run[suite] for run in by_seed], axis=0) for suite in suites]

@@ -188,5 +188,5 @@ def config_of_model(target: str, settings: Sequence[str] | Mapping[str, Any]) ->
             raise OneshotError("no such checkpoint", where=path, fix="Look into the run's checkpoints folder.")
         verify_folder(path, "Evaluate another checkpoint.")
         config = run.config
-        return config.model_copy(update={"model": config.model.model_copy(update={"path": str(path)})})
+        return config.model_copy(update={"model": config.model.of_weights(path)})
     return as_the_model_asks(*resolve("grpo", target, settings))[0]

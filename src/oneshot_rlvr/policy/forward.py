@@ -46,6 +46,8 @@ class Scorer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         activate(None)
+        if self.policy.shared_prefix:  # two steps' prompts are not held at once
+            self._leaves, self.keys, self.values, self.last_PH = [], [], [], torch.empty(0)
 
     def score(self, rows: Sequence[int], responses: Sequence[Ids], as_tries: bool = False) -> tuple[torch.Tensor, ...]:
         """(logprobs_BT, entropy_BT) of `responses[b]` given `prompts[rows[b]]`; zero beyond a response's end.

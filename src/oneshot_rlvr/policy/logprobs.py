@@ -66,7 +66,7 @@ class _TokenScores(torch.autograd.Function):
         hidden_grad = torch.empty_like(hidden_NH)
         summed = weight_VH.dtype if kept is not None else torch.promote_types(weight_VH.dtype, torch.float32)
         weight_grad = torch.zeros_like(weight_VH, dtype=summed) if ctx.needs_input_grad[1] else None
-        bias_grad = torch.zeros_like(bias_V) if bias_V is not None and ctx.needs_input_grad[2] else None
+        bias_grad = torch.zeros_like(bias_V, dtype=summed) if bias_V is not None and ctx.needs_input_grad[2] else None
         for start in range(0, len(hidden_NH), ctx.rows):
             part = slice(start, start + ctx.rows)
             hidden, g, h = hidden_NH[part], by_logprob_N[part, None], by_entropy_N[part, None]
@@ -84,8 +84,7 @@ class _TokenScores(torch.autograd.Function):
                 weight_grad += by_logits.T @ hidden.to(ctx.dtype)
             if bias_grad is not None:
                 bias_grad += by_logits.sum(0)
-        if weight_grad is not None:
-            weight_grad = weight_grad.to(weight_VH.dtype)
+        weight_grad, bias_grad = (g if g is None else g.to(weight_VH.dtype) for g in (weight_grad, bias_grad))
         return hidden_grad, weight_grad, bias_grad, None, None, None
 
 

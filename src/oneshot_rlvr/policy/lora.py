@@ -57,7 +57,9 @@ def restore_adapters(model: torch.nn.Module, tensors: dict[str, torch.Tensor]) -
 @contextlib.contextmanager
 def adapters_off(model: torch.nn.Module) -> Iterator[None]:
     """Within, the model is the one that it began as."""
-    layers = [module for module in model.modules() if isinstance(module, _layers())]
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    layers = [module for module in model.modules() if isinstance(module, BaseTunerLayer)]
     for layer in layers:
         layer.enable_adapters(False)
     try:
@@ -67,27 +69,18 @@ def adapters_off(model: torch.nn.Module) -> Iterator[None]:
             layer.enable_adapters(True)
 
 
-def _layers() -> tuple[type, ...]:
-    try:
-        from peft.tuners.tuners_utils import BaseTunerLayer
-    except ImportError:
-        return ()
-    return (BaseTunerLayer,)
-
-
 @torch.no_grad()
 def merged_state(model: PreTrainedModel) -> dict[str, Any] | None:
-    """The weights with the adapters added, under the names of the model without them; None if it has none."""
+    """The weights with the adapters added, in float32 and on the CPU, under the names of the model without them; None
+    if it has none."""
     if not adapter_tensors(model):
         return None
-    deltas = {
-        f"{name}.weight": module.get_delta_weight(NAME)  # pyrefly: ignore[not-callable]
-        for name, module in model.named_modules()
-        if hasattr(module, "get_delta_weight")
-    }
+    adapted = {f"{name}.weight": layer for name, layer in model.named_modules() if hasattr(layer, "get_delta_weight")}
     state: dict[str, Any] = {}
     for name, tensor in model.state_dict().items():
         if ".lora_" not in name:
             plain = name.replace(".base_layer.", ".")
-            state[plain] = tensor + deltas[plain].to(tensor.dtype) if plain in deltas else tensor
+            state[plain] = tensor.cpu().float() if tensor.dtype == torch.bfloat16 else tensor.cpu()
+            if plain in adapted:
+                state[plain] = state[plain] + adapted[plain].get_delta_weight(NAME).cpu()  # pyrefly: ignore[not-callable]
     return state

@@ -141,8 +141,11 @@ def text_config(section: ModelSection) -> Any:
 
 
 def save_pretrained(model: PreTrainedModel, tokenizer: Any, folder: Path) -> None:
-    """Save both, adapters merged; a full disk is an `OSError` whichever library met it."""
-    model.save_pretrained(folder, state_dict=merged_state(model))
+    """Save both, adapters merged in float32; a full disk is an `OSError` whichever library met it."""
+    merged = merged_state(model)
+    model.save_pretrained(folder, state_dict=merged)
+    if merged is not None:
+        _name_dtype(folder / "config.json", "float32")
     try:
         tokenizer.save_pretrained(folder)
     except Exception as error:  # the tokenizers library raises nothing narrower for a failed write
@@ -216,8 +219,6 @@ def dtype_of(section: ModelSection) -> tuple[str, str]:
     """The dtype that a configured one means, and why."""
     if section.dtype != "auto":
         return section.dtype, "as configured"
-    if section.lora_rank:
-        return "float32", "checkpoints hold weights with adapters merged in, which bfloat16 would round away"
     return fastest(checked_device(section.device).partition(":")[0], is_small(section))
 
 
@@ -236,6 +237,12 @@ def checked_device(name: str) -> str:
             "no CUDA device is available", where=f"model.device={name}", fix="Use cpu, or install a CUDA torch."
         )
     return name
+
+
+def _name_dtype(path: Path, dtype: str) -> None:
+    """Write into a model's configuration what its weights are in, which Transformers takes from the module."""
+    values = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(values | {"dtype": dtype}, indent=2) + "\n", encoding="utf-8")
 
 
 def _refuse_unasked_code(source: str, allowed: bool) -> None:

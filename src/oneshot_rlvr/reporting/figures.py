@@ -100,7 +100,8 @@ def tokens_by_step(group: Group) -> list[list[float]]:
     """Steps, and the response tokens (in thousands) that the group's first run had sampled by each."""
     steps, lengths = group.runs[0].curve("response/length_mean")
     values = group.runs[0].configuration["batch"]
-    sampled, tokens = (dict(zip(*group.runs[0].curve(f"{n}/sampled"), strict=True)) for n in ("group", "tokens"))
+    sampled = dict(zip(*group.runs[0].curve("group/sampled"), strict=True))
+    tokens = dict(zip(*group.runs[0].curve("tokens/sampled"), strict=True))
     total, sums = 0.0, []
     for step, length in zip(steps, lengths, strict=True):
         usual = length * sampled.get(step, values["groups_per_step"]) * values["group_size"]

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oneshot_rlvr.errors import OneshotError
-from oneshot_rlvr.evaluation.statistics import interval_over_seeds, mean_interval, paired_difference
+from oneshot_rlvr.evaluation.statistics import interval_over_seeds, paired_difference
 from oneshot_rlvr.grading.features import mean
 from oneshot_rlvr.selectors.base import SELECTORS, Selector, Training
 from oneshot_rlvr.selectors.calibration import HEADLINE, Calibration, block_scores, calibration_of
@@ -188,13 +188,13 @@ def _row(name: str, judged: Mapping[str, Sequence[Judged]], groups: Sequence[Pat
         "ece": mean([expected_calibration_error(b) for b in bins]),
         "brier": over(lambda j: brier(np.concatenate(j.chances), right)),
         "best_of": {str(n): mean([mean(j.best_of[n].right) for j in own]) for n in own[0].best_of},
-        "best_of_interval": list(mean_interval(np.mean(rates, 0).tolist())),
+        "best_of_interval": list(interval_over_seeds([{"all": r} for r in rates])),
         "weighted": {str(n): mean([mean(j.weighted[n].right) for j in own]) for n in own[0].weighted},
         "gap_closed": gap_closed(mean([*map(mean, rates)]), mean([*map(mean, usual)]), mean([*map(mean, most)])),
         "n": headline,
         "over_majority": difference.value,
         "interval": list(interval),
-        "p_value": difference.p_value,
+        "p_value": difference.p_value,  # of these seeds' selectors: other problems, not other seeds
         "rescues": mean([mean(j.best_of[headline].rescued) for j in own]),
         "breaks": mean([mean(j.best_of[headline].broken) for j in own]),
         "ties": mean([mean(j.best_of[headline].tied) for j in own]),

@@ -15,7 +15,7 @@ class Group:
     """Rollouts of a problem and their grades. `hint` is the share of the solution that the prompt gave away.
 
     Each rollout carries the prompt that produced it, the hint in it, and is scored against that. `informed_ids` is the
-    prompt with the solution shown, for a teacher that knows it. A `silent` group is told of and trains nothing.
+    prompt with the solution shown, for a teacher that knows it. A `silent` group has no rewards to train on.
     """
 
     problem: Problem
