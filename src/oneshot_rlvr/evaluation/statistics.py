@@ -77,7 +77,7 @@ def paired_difference(a: Suites, b: Suites, seed: int = 0) -> Difference:
     """How much better b is than a on the same problems, by suite and averaged.
 
     The interval is a bootstrap of the differences; or, where fewer than twenty problems of some suite differ, of each
-    suite Student's, not narrower than Wilson's for none of n, combined as in `average_interval`. The p-value is a
+    suite Student's (Wilson's for none of n where all differ alike), combined as in `average_interval`. The p-value is a
     sign-flip permutation test (exact under the null that a and b are exchangeable on every problem; with one response
     each it is McNemar's test), two-sided.
     """
@@ -103,11 +103,11 @@ def _difference_interval(differences: Sequence[NDArray[np.float64]], seed: int) 
 
 
 def _half_of_few(differences: NDArray[np.float64]) -> float:
-    """Half the width of Student's interval for one suite, of as many as differ (`FEW` at least); not less than
-    Wilson's for none."""
+    """Half the width of Student's interval for one suite, of as many as differ, `FEW` at least; Wilson's for none where
+    all differ by the same: no variance is to be seen then."""
     count, moved = len(differences), int(_moved(differences).sum())
     error = math.sqrt(float(differences.var(ddof=1)) / count) if count > 1 else 0.0
-    return max(float(t.ppf(0.975, max(FEW, moved) - 1)) * error, wilson(np.zeros(count))[1])
+    return float(t.ppf(0.975, max(FEW, moved) - 1)) * error if error > 1e-12 else wilson(np.zeros(count))[1]
 
 
 def _moved(differences: NDArray[np.float64]) -> NDArray[np.bool_]:
