@@ -245,7 +245,7 @@ def study(path, gains):
     (path / "selection.json").write_text(json.dumps({"model": "tiny", "recipe": "grpo", "gains": rows}))
 
 
-def test_the_commands(tmp_path, monkeypatch):
+def test_the_commands(tmp_path, monkeypatch, caplog):
     monkeypatch.chdir(tmp_path)
     rows, gains = drawn(20, 2.0, 0)
     study(tmp_path / "one", {f"p{i}": gain for i, gain in enumerate(gains)})
@@ -284,11 +284,15 @@ def test_the_commands(tmp_path, monkeypatch):
     )
     code, out, _ = oneshot("select", "forecast", "pool-000", *args)
     assert code == 0
+    assert not caplog.text
     (row,) = json.loads(out[out.index("[") :])
     assert row["id"] == "pool-000"
     assert row["interval"][0] <= row["gain"] <= row["interval"][1]
     assert row["cost_once"] == pytest.approx((2 * 16 + 4) / (16 * 100))  # four problems at two a step, four held out
     assert "no probe of 'q'" in refused_study(tmp_path, {"q": 1.0})
+    rest = [arg for arg in args if arg not in ("--fitted", "f.json")]
+    assert oneshot("select", "forecast", "pool-000", *rest)[0] == 0
+    assert "fitted on organism, asked of tiny: read the order" in caplog.text
 
 
 def refused_study(tmp_path, gains):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from oneshot_rlvr.selection.forecast import Prediction, Tried
     from oneshot_rlvr.selection.probes import Probe, ProbeFile
 
+log = logging.getLogger(__name__)
 SEED = 1000  # a study's seeds count from 0: what a probe samples is not what a run that it forecasts will
 PoolName = Annotated[str, typer.Option("--pool", help="The problem file or named set that they are of.")]
 Ids = Annotated[list[str] | None, typer.Argument(help="Ids of problems.")]
@@ -105,6 +107,7 @@ def forecast(
     from oneshot_rlvr.selection.forecast import Forecaster, Tried
 
     forecaster = Forecaster.read(fitted or _shipped())
+    _warn_of_other(model, fitted or _shipped())
     probing = Probing(out, pool, held_out, model, recipe, seed, settings or ())
     found = _probed(ids, probing, quiet or as_json)
     tried = [Tried(one, probing.problems[key].question) for key, one in found.items()]
@@ -172,6 +175,21 @@ def _shipped() -> Path:
     from oneshot_rlvr.organism import FORECAST
 
     return FORECAST
+
+
+def _warn_of_other(model: str, fitted: Path) -> None:
+    """Say so where the forecast is of another model than the one that it was fitted on."""
+    from oneshot_rlvr.files import read_json
+
+    about = read_json(fitted, "Make one with `oneshot select fit`.").get("about")
+    own = about.get("model") if isinstance(about, dict) else None
+    if own is not None and own != model:
+        log.warning(
+            "fitted on %s, asked of %s: read the order, not the points (on the second organism the Spearman correlation "
+            "was 0.47, and 38 %% of the intervals held: docs/selection.md)",
+            own,
+            model,
+        )
 
 
 def _row(key: str, probe: Probe, predicted: Prediction) -> dict[str, Any]:
