@@ -185,8 +185,8 @@ def _warn_of_other(model: str, fitted: Path) -> None:
     own = about.get("model") if isinstance(about, dict) else None
     if own is not None and own != model:
         log.warning(
-            "fitted on %s, asked of %s: read the order, not the points (on the second organism the Spearman correlation "
-            "was 0.47, and 38 %% of the intervals held: docs/selection.md)",
+            "fitted on %s, asked of %s: read the order, not the points (on the second organism the Spearman "
+            "correlation was 0.47, and 38 %% of the intervals held: docs/selection.md)",
             own,
             model,
         )
