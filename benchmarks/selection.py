@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -68,13 +67,16 @@ class Studies:
         asked = [self.work / "second-study", "--probes", other, "--fitted", fitted]
         self.run("select", "check", *asked, "--out", self.work / "check.json")
 
-    def used(self) -> None:
-        """How few problems close the gap, by the selector that predicts best; rounds of ranking and training."""
+    def loops(self) -> None:
+        """Rounds of ranking and training."""
+        for seed in LOOP_SEEDS:
+            self.run("select", "loop", "organism", "--seed", seed, *LOOP, "--out", self.work / f"loop-{seed}")
+
+    def few(self) -> None:
+        """How few problems close the gap, by the selector that predicts best."""
         history, probes = self.work / "organism-history", self.work / "organism-probes" / "probes.json"
         asked = ["organism", "--history", history, "--probes", probes, "--by", best(self.read(GAINS)["selectors"])]
         self.run("select", "few", *asked, "--seeds", SEEDS, *SIZES, "--out", self.work / "few", "--quiet")
-        for seed in LOOP_SEEDS:
-            self.run("select", "loop", "organism", "--seed", seed, *LOOP, "--out", self.work / f"loop-{seed}")
 
     def figures(self) -> dict[str, Any]:
         """What all of them found, without the runs' own rows."""
@@ -88,7 +90,7 @@ class Studies:
             "ceiling": found["ceiling"],
             "forecast": {"second": self.read("check.json")},
             "second": {key: second[key] for key in ("problems", "seeds", "agreement_of_seeds", "ceiling", "selectors")},
-            "few": self.read("few/few.json"),
+            "few": self.read("few/few.json") if (self.work / "few" / "few.json").exists() else None,
             "loop": [self.read(f"loop-{seed}/loop.json") for seed in LOOP_SEEDS],
             "by_hardness": by_hardness(found["gains"]),
             "by_family": {model: by_family(self.read(f"{model}-study/selection.json")["gains"]) for model in MODELS},
@@ -163,18 +165,20 @@ def main() -> None:
     """Run what is missing, and write what was found."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--work", type=Path, required=True, help="a folder to go on in")
-    parser.add_argument("--json", type=Path, help="beside it a figure and the fitted forecast")
+    parser.add_argument("--json", type=Path, help="beside it a figure; the forecast is WORK/forecast.json")
+    parser.add_argument("--without-few", action="store_true", help="all but the last study, which takes half an hour")
     given = parser.parse_args()
     studies = Studies(given.work)
     for model in MODELS:
         studies.measured(model)
     studies.forecast()
-    studies.used()
+    studies.loops()
+    if not given.without_few:
+        studies.few()
     found = studies.figures()
     write(found, given.json)
     if given.json:
         draw(found, given.json.with_suffix(".svg"))
-        shutil.copy(given.work / "forecast.json", given.json.with_name("forecast.json"))
 
 
 if __name__ == "__main__":
