@@ -265,4 +265,4 @@ def test_what_a_kill_at_the_very_end_left_is_dropped_when_asked_to_go_on(tmp_pat
 
 
 def test_an_evaluation_of_endless_samples_is_refused():
-    assert "too much" in refused("eval", "tiny", "--samples", 10**30, "--suite", "organism:numbers")
+    assert "From 1 to 100,000" in refused("eval", "tiny", "--samples", 10**30, "--suite", "organism:numbers")
