@@ -107,7 +107,12 @@ def forecast(
     from oneshot_rlvr.selection.forecast import Forecaster, Tried
 
     forecaster = Forecaster.read(fitted or _shipped())
-    _warn_of_other(model, fitted or _shipped())
+    if forecaster.model not in (None, model):
+        log.warning(
+            "fitted on %s, asked of %s: read the order, not the points (docs/selection.md: how another model fared)",
+            forecaster.model,
+            model,
+        )
     probing = Probing(out, pool, held_out, model, recipe, seed, settings or ())
     found = _probed(ids, probing, quiet or as_json)
     tried = [Tried(one, probing.problems[key].question) for key, one in found.items()]
@@ -175,21 +180,6 @@ def _shipped() -> Path:
     from oneshot_rlvr.organism import FORECAST
 
     return FORECAST
-
-
-def _warn_of_other(model: str, fitted: Path) -> None:
-    """Say so where the forecast is of another model than the one that it was fitted on."""
-    from oneshot_rlvr.files import read_json
-
-    about = read_json(fitted, "Make one with `oneshot select fit`.").get("about")
-    own = about.get("model") if isinstance(about, dict) else None
-    if own is not None and own != model:
-        log.warning(
-            "fitted on %s, asked of %s: read the order, not the points (on the second organism the Spearman "
-            "correlation was 0.47, and 38 %% of the intervals held: docs/selection.md)",
-            own,
-            model,
-        )
 
 
 def _row(key: str, probe: Probe, predicted: Prediction) -> dict[str, Any]:

@@ -8,7 +8,7 @@ configurations, and may be `like:` another.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -120,25 +120,24 @@ def _profile(model: str) -> list[Layer]:
 
 
 def is_folder(path: str) -> bool:
-    """Whether a text names a folder; no text that a file system refuses does."""
-    try:
-        return Path(path).is_dir()
-    except (OSError, ValueError):
-        return False
+    """Whether a text names a folder."""
+    return _holds(path, Path.is_dir)
 
 
 def exists(path: str) -> bool:
     """Whether a text names a file or folder."""
-    try:
-        return Path(path).exists()
-    except (OSError, ValueError):
-        return False
+    return _holds(path, Path.exists)
 
 
 def is_model_file(path: str) -> bool:
     """Whether a text names a file that some reader makes a model folder of: a GGUF."""
+    return path.lower().endswith(".gguf") and _holds(path, Path.is_file)
+
+
+def _holds(path: str, question: Callable[[Path], bool]) -> bool:
+    """Whether it is true of a text as a path; of none that a file system refuses."""
     try:
-        return path.lower().endswith(".gguf") and Path(path).is_file()
+        return question(Path(path))
     except (OSError, ValueError):
         return False
 

@@ -52,7 +52,8 @@ class ModelSection(Section):
 
         What adapters learn is less than bfloat16 tells apart in the weights that it is added to.
         """
-        exact = {"dtype": "float32", "autocast": None} if self.lora_rank else {}
+        short = self.lora_rank and self.dtype != "float64"
+        exact = {"dtype": "float32", "autocast": None} if short else {}
         return self.model_copy(update={"path": str(path), **exact})
 
 

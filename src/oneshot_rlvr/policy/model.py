@@ -144,7 +144,7 @@ def save_pretrained(model: PreTrainedModel, tokenizer: Any, folder: Path) -> Non
     """Save both, adapters merged in float32; a full disk is an `OSError` whichever library met it."""
     merged = merged_state(model)
     model.save_pretrained(folder, state_dict=merged)
-    if merged is not None:
+    if merged is not None and model.dtype == torch.bfloat16:
         _name_dtype(folder / "config.json", "float32")
     try:
         tokenizer.save_pretrained(folder)

@@ -53,7 +53,8 @@ class Tried:
 
 @dataclass(frozen=True)
 class Forecaster:
-    """Problems with their features [P, F], questions and measured gains [P]; the weight of the probe, the penalty.
+    """Problems with their features [P, F], questions and measured gains [P]; the weight of the probe, the penalty; of
+    one that was read from a file, the model whose gains these are.
 
     Everything else is computed from these, so a file of it is its own evidence.
     """
@@ -64,6 +65,7 @@ class Forecaster:
     gains: tuple[float, ...]
     weight: float
     penalty: float
+    model: str | None = None
 
     @classmethod
     def fit(cls, tried: Sequence[Tried], gains: Sequence[float], weights: Sequence[float] = WEIGHTS) -> Forecaster:
@@ -147,7 +149,8 @@ class Forecaster:
 
     def write(self, path: Path, about: Mapping[str, Any]) -> None:
         """A file that `read` reads; `about` says where it comes from."""
-        write_json(path, {**asdict(self), "about": dict(about)})
+        own = {name: value for name, value in asdict(self).items() if name != "model"}
+        write_json(path, {**own, "about": dict(about)})
 
     @classmethod
     def read(cls, path: str | Path) -> Forecaster:
@@ -169,7 +172,10 @@ class Forecaster:
         finite = np.isfinite(rows_PF).all() and np.isfinite(gains_P).all() and 0 < penalty < np.inf and 0 <= weight <= 1
         if not len(rows_PF) == len(gains_P) == len(questions) >= FEWEST or not finite:
             raise OneshotError("not a fitted forecast: rows, questions and gains do not fit", where=path, fix=FIX)
-        return cls(FEATURES, tuple(map(tuple, rows_PF.tolist())), questions, tuple(gains_P.tolist()), weight, penalty)
+        about = values.get("about")
+        model = str(about["model"]) if isinstance(about, dict) and "model" in about else None
+        rows, gains = tuple(map(tuple, rows_PF.tolist())), tuple(gains_P.tolist())
+        return cls(FEATURES, rows, questions, gains, weight, penalty, model)
 
 
 def coverage_of(predictions: Sequence[Prediction], gains: Sequence[float]) -> float:
