@@ -1,10 +1,12 @@
 """The lockstep sampler beside `generate(num_return_sequences=n)`, alone and interleaved.
 
     python benchmarks/sampler.py --json results/sampler.json
+    python benchmarks/sampler.py --model FOLDER --rows 32 --json results/sampler_real.json
 
 A Qwen2 of 4 layers, hidden 128 and 4096 tokens with random weights, prompt 100, one thread: responses that end as if by
-chance (mean about 32, longest 128), and all 128 long. Both sample at temperature 1 from the whole vocabulary. That they
-sample the same distribution is tested: of first tokens (chi-squared over 64 bins), and of lengths (Kolmogorov-Smirnov).
+chance (mean about 32, longest 128), and all 128 long; or a real model's own answers to one question, on all cores.
+Both sample at temperature 1 from the whole vocabulary. That they sample the same distribution is tested: of first
+tokens (chi-squared over 64 bins), and of lengths (Kolmogorov-Smirnov).
 """
 
 from __future__ import annotations
@@ -22,9 +24,10 @@ from scipy.stats import chi2_contingency, ks_2samp
 
 from oneshot_rlvr.config import ModelSection
 from oneshot_rlvr.policy import Policy, load_policy
+from oneshot_rlvr.problems import get_template
 from oneshot_rlvr.rollout import LockstepSampler, Prompt, SamplingParams
 from outcome import write
-from shapes import forward_operations, matrix_rate, prompt_text, small, spread, write_model
+from shapes import WORDS, forward_operations, matrix_rate, prompt_text, small, spread, write_model
 
 
 def generated(policy: Policy, ids: list[int], rows: int, tokens: int) -> list[tuple[int, ...]]:
@@ -41,13 +44,10 @@ def generated(policy: Policy, ids: list[int], rows: int, tokens: int) -> list[tu
     return responses
 
 
-def compare(stop: float, rows: int, tokens: int, repeats: int) -> dict[str, Any]:
-    """Seconds and distributions of both."""
-    with tempfile.TemporaryDirectory() as scratch:
-        write_model(Path(scratch), small(), stop)
-        section = ModelSection(path=scratch, device="cpu", threads=1)
-        policy, plain = load_policy(section), load_policy(section, share_prefix=False)
-    ids = policy.tokenizer(prompt_text(100))["input_ids"]
+def compare(section: ModelSection, text: str, rows: int, tokens: int, repeats: int) -> dict[str, Any]:
+    """Seconds, tokens and responses of both."""
+    policy, plain = load_policy(section), load_policy(section, share_prefix=False)
+    ids = policy.tokenizer(text)["input_ids"]
     torch.manual_seed(0)
     seconds: dict[str, list[float]] = {"lockstep": [], "generate": []}
     responses: dict[str, list[tuple[int, ...]]] = {"lockstep": [], "generate": []}
@@ -71,29 +71,44 @@ def compare(stop: float, rows: int, tokens: int, repeats: int) -> dict[str, Any]
         "lockstep_s": spread(seconds["lockstep"]),
         "generate_s": spread(seconds["generate"]),
         "ratio_median": statistics.median(seconds["generate"]) / statistics.median(seconds["lockstep"]),
+        "tokens_per_s": {name: sum(lengths[name]) / sum(seconds[name]) for name in lengths},
         "length_mean": {name: statistics.mean(values) for name, values in lengths.items()},
         "length_longest": max(lengths["lockstep"]),
-        "p_value_lengths": float(ks_2samp(*lengths.values()).pvalue) if stop else None,
-        "p_value_first_tokens": float(chi2_contingency(firsts).pvalue),
+        "p_value_lengths": float(ks_2samp(*lengths.values()).pvalue) if len({*lengths["lockstep"]}) > 1 else None,
+        "p_value_first_tokens": float(chi2_contingency(firsts[:, firsts.any(axis=0)]).pvalue),
+        "prompt_tokens": len(ids),
         "floor_s": floor,
         "matrix_rate_gflops": rate / 1e9,
     }
+
+
+def made(stop: float, rows: int, tokens: int, repeats: int) -> dict[str, Any]:
+    """The comparison on random weights whose responses end after each token with probability `stop`."""
+    with tempfile.TemporaryDirectory() as scratch:
+        write_model(Path(scratch), small(), stop)
+        return compare(ModelSection(path=scratch, device="cpu", threads=1), prompt_text(100), rows, tokens, repeats)
 
 
 def main() -> None:
     """Run, print and write the comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--model", help="a model folder instead of random weights")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32", help="of a model folder")
     parser.add_argument("--rows", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=7)
     options = parser.parse_args()
-    result = {
-        "spread": compare(0.029, options.rows, 128, options.repeats),
-        "all_long": compare(0.0, options.rows, 128, options.repeats),
-        "rows": options.rows,
-        "threads": torch.get_num_threads(),
-    }
-    result["ratio_median"] = result["spread"]["ratio_median"]
+    if options.model:
+        section = ModelSection(path=options.model, device="cpu", dtype=options.dtype)
+        text = get_template("boxed").render(WORDS.question)
+        result = compare(section, text, options.rows, 128, options.repeats) | {"dtype": options.dtype}
+    else:
+        result = {
+            "spread": made(0.029, options.rows, 128, options.repeats),
+            "all_long": made(0.0, options.rows, 128, options.repeats),
+        }
+        result["ratio_median"] = result["spread"]["ratio_median"]
+    result |= {"rows": options.rows, "threads": torch.get_num_threads()}
     write(result, options.json)
 
 

@@ -14,6 +14,15 @@ from tokenizers.pre_tokenizers import ByteLevel
 from transformers import AddedToken, PretrainedConfig, Qwen2Config, Qwen2ForCausalLM, Qwen2Tokenizer
 
 from oneshot_rlvr.organism.tokenizer import END, PAD
+from oneshot_rlvr.problems import Problem
+
+WORDS = Problem(
+    "loaves",
+    "A baker sells 18 loaves in the morning and half as many in the afternoon. Each loaf costs 3 dollars, and she pays "
+    "2 dollars for the flour of every loaf. How many dollars has she earned by the end of the day?",
+    "27",
+    "made for this benchmark",
+)
 
 
 def qwen2(**sizes: Any) -> Qwen2Config:

@@ -2,13 +2,15 @@
 
     python benchmarks/step_vs_trl.py --shape organism --json results/step_vs_trl.json
     python benchmarks/step_vs_trl.py --shape 20m --json results/step_vs_trl_20m.json
+    python benchmarks/step_vs_trl.py --model FOLDER --json results/step_vs_trl_real.json
 
 The same model, prompt, number of rollouts, dtype, threads, optimizer, reward and entropy term, no KL; a learning rate
 so small that response lengths stay as they are. Each samples its own rollouts from the same distribution.
 
 `organism`: the shipped organism on one of its problems, and ours without shared histories too. `20m`: a Qwen2 of 23.6 M
 parameters with random weights and a prompt of 128 tokens, whose responses end as if by chance (mean about 64, longest
-256), and once with all of them 256 long. The floor is operations over the machine's matrix rate.
+256), and once with all of them 256 long. `--model`: a real model on a question of words, 32 rollouts of at most 128
+tokens, all cores, in `--dtype`. The floor is operations over the machine's matrix rate.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ from oneshot_rlvr.runs import Run
 from oneshot_rlvr.training import prepare, train
 from oneshot_rlvr.training.prepare import make_grader
 from outcome import write
-from shapes import forward_operations, matrix_rate, prompt_text, spread, twenty_million, write_model
+from shapes import WORDS, forward_operations, matrix_rate, prompt_text, spread, twenty_million, write_model
 
 WARM_UP = 1
 RATE = 1e-9
@@ -110,7 +112,7 @@ def trl_trainer(
         entropy_coef=config.algorithm.entropy_coefficient,
         max_steps=steps,
         use_cpu=True,
-        bf16=False,
+        bf16=config.model.dtype == "bfloat16",  # autocast over float32 weights, as ours has float32 masters
         gradient_checkpointing=False,
         report_to="none",
         save_strategy="no",
@@ -133,7 +135,7 @@ def compare(config: Config, problem: Problem, steps: int, rows: int, without: Se
     configs = [config] + [config.model_copy(update={"speed": off})] * bool(without)
     with tempfile.TemporaryDirectory() as scratch:
         ours = [OurSteps(c, problem, Path(scratch) / f"ours_{i}") for i, c in enumerate(configs)]
-        torch.set_num_threads(1)
+        torch.set_num_threads(config.model.threads or torch.get_num_threads())
         callback, trl_lengths = Alternate(ours), []
         trainer = trl_trainer(config, problem, WARM_UP + steps, rows, Path(scratch) / "trl", callback, trl_lengths)
         trainer.train()
@@ -203,21 +205,42 @@ def twenty(steps: int, groups: int) -> dict[str, Any]:
     return found["spread"] | {"all_long": found["all_long"]}
 
 
+def real(folder: Path, steps: int, groups: int, dtype: str) -> dict[str, Any]:
+    """A model folder's own responses to one question, on all cores."""
+    settings = [
+        "model.device=cpu",
+        f"model.dtype={dtype}",
+        "model.template=boxed",
+        "sampling.temperature=1.0",
+        "sampling.max_new_tokens=128",
+        f"batch.groups_per_step={groups}",
+        "algorithm.kl_coefficient=0",
+        f"optimizer.learning_rate={RATE}",
+        "run.validate_every=0",
+    ]
+    config, _ = resolve("grpo", str(folder), settings)
+    return compare(config, WORDS, steps, rows=8) | {"dtype": dtype}
+
+
 def main() -> None:
     """Run, print and write the comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", choices=["organism", "20m"], default="organism")
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--steps", type=int, help="measured steps of each (15 for the organism, 4 for 20m)")
-    parser.add_argument("--groups", type=int, default=16, help="groups of 8 rollouts a step, for 20m")
+    parser.add_argument("--groups", type=int, help="groups of 8 rollouts a step (16 for 20m, 4 for a real model)")
+    parser.add_argument("--model", type=Path, help="a model folder instead of a shape")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32", help="of a model folder")
     parser.add_argument("--problem", default="pool-124", help="a problem of the organism's pool")
     options = parser.parse_args()
-    if options.shape == "organism":
+    if options.model:
+        result = real(options.model, options.steps or 3, options.groups or 4, options.dtype)
+    elif options.shape == "organism":
         result = organism(options.steps or 15, options.problem)
     else:
-        result = twenty(options.steps or 4, options.groups)
+        result = twenty(options.steps or 4, options.groups or 16)
     result |= {
-        "shape": options.shape,
+        "shape": options.model.name if options.model else options.shape,
         "threads": torch.get_num_threads(),
     }
     write(result, options.json, ["trl"])
