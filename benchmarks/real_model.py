@@ -174,20 +174,45 @@ def study(model: str, seeds: int, out: Path, simple: bool, limit: int) -> dict[s
     for condition in CONDITIONS:
         folders: list[Path] = []
         for seed in range(seeds):
-            run = trained(model, condition, seed, chosen, out)
-            name, weights = f"{condition}-{seed}", run.checkpoint_path(run.steps()[-1])
-            same = unchanged(model, weights)  # then it answers as the base did, and is not asked again
-            after = base if same else evaluated(str(weights), name, suites, limit, out)
-            folders.append(out / ("eval-base" if same else f"eval-{name}"))
-            table["unchanged"] += [name] * same
+            name = f"{condition}-{seed}"
+            found_of = measured(model, condition, seed, chosen, base, suites, limit, out)
+            folders.append(out / ("eval-base" if found_of["unchanged"] else f"eval-{name}"))
+            table["unchanged"] += [name] * found_of["unchanged"]
             table["paired"][name] = paired(out / "eval-base", folders[-1])
-            table["beyond_format"][name] = {s: beyond_format(base.suites[s], after.suites[s]) for s in base.suites}
-            names = ("reward/mean", "outcome/correct", "response/truncated_fraction", "response/length_mean")
-            table["curves"][name] = {n: [round(line[n], 4) for line in run.metrics()] for n in names}
-            table["transcripts"][name] = transcripts(run)
+            for part in ("beyond_format", "curves", "transcripts"):
+                table[part][name] = found_of[part]
         moved = [folder for folder in folders if folder.name != "eval-base"]  # where nothing moved it is the base
         table[condition] = over_seeds(moved, out / "eval-base") if moved else table["base"]
     return table | {"problem": {"question": chosen.question, "answer": chosen.answer}, "candidates": found}
+
+
+def measured(
+    model: str,
+    condition: str,
+    seed: int,
+    problem: Problem,
+    base: ModelScores,
+    suites: tuple[str, ...],
+    limit: int,
+    out: Path,
+) -> dict[str, Any]:
+    """A condition's run of one seed, trained and asked. What is kept of it needs neither weights nor run again."""
+    name = f"{condition}-{seed}"
+    path = out / f"{name}.json"
+    if not path.exists():
+        run = trained(model, condition, seed, problem, out)
+        weights = run.checkpoint_path(run.steps()[-1])
+        same = unchanged(model, weights)  # then it answers as the base did, and is not asked again
+        after = base if same else evaluated(str(weights), name, suites, limit, out)
+        names = ("reward/mean", "outcome/correct", "response/truncated_fraction", "response/length_mean")
+        found = {
+            "unchanged": same,
+            "beyond_format": {suite: beyond_format(base.suites[suite], after.suites[suite]) for suite in base.suites},
+            "curves": {n: [round(line[n], 4) for line in run.metrics()] for n in names},
+            "transcripts": transcripts(run),
+        }
+        write_atomically(path, json.dumps(found, indent=1))
+    return json.loads(path.read_text())
 
 
 def transcripts(run: Run) -> dict[str, list[dict[str, Any]]]:
