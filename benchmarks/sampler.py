@@ -15,38 +15,43 @@ import argparse
 import statistics
 import tempfile
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from scipy.stats import chi2_contingency, ks_2samp
+from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from oneshot_rlvr.config import ModelSection
-from oneshot_rlvr.policy import Policy, load_policy
+from oneshot_rlvr.policy import load_policy
 from oneshot_rlvr.problems import get_template
 from oneshot_rlvr.rollout import LockstepSampler, Prompt, SamplingParams
 from outcome import write
 from shapes import WORDS, forward_operations, matrix_rate, prompt_text, small, spread, write_model
 
 
-def generated(policy: Policy, ids: list[int], rows: int, tokens: int) -> list[tuple[int, ...]]:
+def generated(
+    model: PreTrainedModel, ids: list[int], rows: int, tokens: int, stop_ids: Collection[int]
+) -> list[tuple[int, ...]]:
     """Responses from Transformers' `generate`."""
     with torch.no_grad():
-        found = policy.model.generate(  # pyrefly: ignore[not-callable]
-            torch.tensor([ids]), do_sample=True, temperature=1.0, top_k=0, num_return_sequences=rows,
-            max_new_tokens=tokens, eos_token_id=list(policy.stop_ids), pad_token_id=1,
+        found = model.generate(  # pyrefly: ignore[not-callable]
+            torch.tensor([ids]), do_sample=True, temperature=1.0, top_k=0, top_p=1.0, repetition_penalty=1.0,
+            num_return_sequences=rows, max_new_tokens=tokens, eos_token_id=list(stop_ids), pad_token_id=1,
         )  # fmt: skip
     responses = []
     for row in found[:, len(ids) :].tolist():
-        end = next((i + 1 for i, token in enumerate(row) if token in policy.stop_ids), len(row))
+        end = next((i + 1 for i, token in enumerate(row) if token in stop_ids), len(row))
         responses.append(tuple(row[:end]))
     return responses
 
 
 def compare(section: ModelSection, text: str, rows: int, tokens: int, repeats: int) -> dict[str, Any]:
     """Seconds, tokens and responses of both."""
-    policy, plain = load_policy(section), load_policy(section, share_prefix=False)
+    policy = load_policy(section)
+    plain = AutoModelForCausalLM.from_pretrained(section.path, dtype=policy.model.dtype)
     ids = policy.tokenizer(text)["input_ids"]
     torch.manual_seed(0)
     seconds: dict[str, list[float]] = {"lockstep": [], "generate": []}
@@ -57,7 +62,7 @@ def compare(section: ModelSection, text: str, rows: int, tokens: int, repeats: i
         params = SamplingParams(temperature=1.0, max_new_tokens=tokens, seed=(turn,))
         ours = [r.response_ids for r in sampler.sample([Prompt("p", tuple(ids), 0)], rows, params)[0]]
         middle = time.perf_counter()
-        theirs = generated(plain, ids, rows, tokens)
+        theirs = generated(plain, ids, rows, tokens, policy.stop_ids)
         if turn:
             seconds["lockstep"].append(middle - started)
             seconds["generate"].append(time.perf_counter() - middle)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.nn.functional import linear
 
-LOGITS_BUDGET = 1 << 24  # logits held at once; 64 MiB in float32
+LOGITS_BUDGET = 1 << 25  # logits held at once; 128 MiB in float32
 
 
 def token_scores(
@@ -65,7 +65,7 @@ class _TokenScores(torch.autograd.Function):
         by_logprob_N, by_entropy_N = gradients
         hidden_grad = torch.empty_like(hidden_NH)
         summed = weight_VH.dtype if kept is not None else torch.promote_types(weight_VH.dtype, torch.float32)
-        weight_grad = torch.zeros_like(weight_VH, dtype=summed) if ctx.needs_input_grad[1] else None
+        weight_grad: torch.Tensor | None = None
         bias_grad = torch.zeros_like(bias_V, dtype=summed) if bias_V is not None and ctx.needs_input_grad[2] else None
         for start in range(0, len(hidden_NH), ctx.rows):
             part = slice(start, start + ctx.rows)
@@ -80,12 +80,19 @@ class _TokenScores(torch.autograd.Function):
             by_logits.scatter_add_(-1, targets_N[part, None], g)
             by_logits = by_logits.div_(ctx.temperature).to(ctx.dtype)
             hidden_grad[part] = by_logits @ weight_VH.to(ctx.dtype)
-            if weight_grad is not None:
-                weight_grad += by_logits.T @ hidden.to(ctx.dtype)
+            if ctx.needs_input_grad[1]:
+                weight_grad = _added(weight_grad, by_logits.T, hidden.to(ctx.dtype), summed)
             if bias_grad is not None:
                 bias_grad += by_logits.sum(0)
         weight_grad, bias_grad = (g if g is None else g.to(weight_VH.dtype) for g in (weight_grad, bias_grad))
         return hidden_grad, weight_grad, bias_grad, None, None, None
+
+
+def _added(total: torch.Tensor | None, a: torch.Tensor, b: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """total + a @ b in `dtype`; in place where the product has it, without a second tensor of the total's size."""
+    if total is None:
+        return (a @ b).to(dtype)
+    return total.addmm_(a, b) if a.dtype == b.dtype == dtype else total.add_(a @ b)
 
 
 def _scaled_logits(
