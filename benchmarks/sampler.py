@@ -87,6 +87,22 @@ def compare(section: ModelSection, text: str, rows: int, tokens: int, repeats: i
     }
 
 
+def by_threads(section: ModelSection, text: str, rows: int, tokens: int, repeats: int) -> dict[str, float]:
+    """Tokens a second of ours on one thread and on all, interleaved."""
+    policy, everything = load_policy(section), torch.get_num_threads()
+    sampler, prompt = LockstepSampler(policy), Prompt("p", tuple(policy.tokenizer(text)["input_ids"]), 0)
+    rates: dict[int, list[float]] = {1: [], everything: []}
+    for turn in range(repeats):
+        for threads, found in rates.items():
+            torch.set_num_threads(threads)
+            started = time.perf_counter()
+            params = SamplingParams(temperature=1.0, max_new_tokens=tokens, seed=(turn,))
+            count = sum(len(r.response_ids) for r in sampler.sample([prompt], rows, params)[0])
+            found.append(count / (time.perf_counter() - started))
+    torch.set_num_threads(everything)
+    return {str(threads): statistics.median(found) for threads, found in rates.items()}
+
+
 def made(stop: float, rows: int, tokens: int, repeats: int) -> dict[str, Any]:
     """The comparison on random weights whose responses end after each token with probability `stop`."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -107,6 +123,7 @@ def main() -> None:
         section = ModelSection(path=options.model, device="cpu", dtype=options.dtype)
         text = get_template("boxed").render(WORDS.question)
         result = compare(section, text, options.rows, 128, options.repeats) | {"dtype": options.dtype}
+        result["tokens_per_s_by_threads"] = by_threads(section, text, options.rows, 128, options.repeats)
     else:
         result = {
             "spread": made(0.029, options.rows, 128, options.repeats),

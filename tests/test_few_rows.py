@@ -23,6 +23,7 @@ def test_it_is_the_same_product(shape: tuple[int, ...], biased: bool):
 
 
 def test_a_model_decodes_the_same_and_learns_as_before(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(few_rows, "pays", lambda: True)
     plain = random_model("qwen2")
     assert few_rows.weights_first(plain) == 0  # all of its layers are small
     monkeypatch.setattr(few_rows, "WEIGHTS", 1)
@@ -41,6 +42,10 @@ def test_a_model_decodes_the_same_and_learns_as_before(monkeypatch: pytest.Monke
     assert len(asked) == 15
 
 
-def test_half_precision_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch):
+def test_other_precisions_and_processors_are_left_as_they_are(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(few_rows, "WEIGHTS", 1)
+    monkeypatch.setattr(few_rows, "pays", lambda: True)
     assert few_rows.weights_first(random_model("qwen2", torch.bfloat16)) == 0
+    assert few_rows.weights_first(random_model("qwen2")) == 15
+    monkeypatch.setattr(few_rows, "pays", lambda: False)
+    assert few_rows.weights_first(random_model("qwen2")) == 0

@@ -9,8 +9,10 @@ import pytest
 from transformers import AutoModelForCausalLM
 
 from command import oneshot, refused
+from oneshot_rlvr.commands import patience, planner
+from oneshot_rlvr.commands.patience import long_step, spoken
 from oneshot_rlvr.commands.planner import DEVICES, KNOWN, make_plan, others, scorings, shape_of, what_happened
-from oneshot_rlvr.config import ModelSection, resolve
+from oneshot_rlvr.config import Config, ModelSection, resolve
 from oneshot_rlvr.config.known import model_folder
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.rollout.lockstep import cache_bytes_per_token
@@ -122,3 +124,29 @@ def test_the_plan_is_of_what_would_be_trained(tmp_path):
     code, out, _ = oneshot("plan", "grpo", "--model", folder, "--gpu", "h200")
     assert code == 0
     assert "at a mean length of 50" in out  # half of its 200 places, and half of that
+
+
+@pytest.mark.parametrize(("took", "said"), [(7.04, "7 s"), (119.0, "120 s"), (590.0, "9.8 min"), (69500.0, "19 h")])
+def test_times_are_said_in_words(took: float, said: str):
+    assert spoken(took) == said
+
+
+def test_a_step_that_takes_hours_is_said_before_it_is_begun(monkeypatch: pytest.MonkeyPatch):
+    config, _ = resolve("grpo-no-kl", "tiny", {"model.device": "cpu"})
+    assert long_step(config) is None  # a small model
+
+    def by_tokens(config: Config, shape: object, device: object, length: float) -> dict[str, float]:
+        tokens = config.batch.groups_per_step * config.batch.group_size * config.sampling.max_new_tokens
+        return {"step": float(tokens), "sample": 0.0, "update": 0.0, "waves": 1.0}
+
+    monkeypatch.setattr(patience, "is_small", lambda section: False)
+    monkeypatch.setattr(planner, "seconds", by_tokens)
+    wanted = {"model.device": "cpu", "batch.groups_per_step": 16, "sampling.max_new_tokens": 1024}
+    large, _ = resolve("grpo-no-kl", "tiny", wanted)
+    less = "--set batch.groups_per_step=4 --set sampling.max_new_tokens=256"
+    said = f"A step of 128 rollouts of up to 1,024 tokens takes about 36 h here; with {less} about 2.3 h."
+    assert long_step(large) == said
+    few, _ = resolve("grpo-no-kl", "tiny", wanted | {"batch.groups_per_step": 4, "sampling.max_new_tokens": 200})
+    assert long_step(few) == "A step of 32 rollouts of up to 200 tokens takes about 110 min here."
+    short, _ = resolve("grpo-no-kl", "tiny", wanted | {"batch.groups_per_step": 1, "sampling.max_new_tokens": 64})
+    assert long_step(short) is None

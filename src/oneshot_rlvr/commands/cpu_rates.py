@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear, rms_norm, scaled_dot_product_attention, silu
 
+from oneshot_rlvr.policy.few_rows import multiply
+
 MOST = 0.3  # seconds of measuring each
 
 
@@ -48,7 +50,7 @@ def decoding(sizes: Sizes, rows: int, cached: int, dtype: torch.dtype = torch.fl
     with torch.no_grad():
         return Took(
             _median(lambda: _layer(sizes, layer, hidden, keys, None)),
-            _median(lambda: linear(hidden, output).log_softmax(-1)),
+            _median(lambda: multiply(hidden, output).log_softmax(-1)),
         )
 
 
@@ -90,7 +92,7 @@ def _layer(sizes: Sizes, weights: dict[str, Tensor], rows: Tensor, keys: Tensor 
     """A Qwen2 layer on (sequences, tokens, hidden); attention to `keys` where given, else among the tokens."""
 
     def heads(name: str, turned: bool) -> Tensor:
-        found = linear(normed, weights[name]).unflatten(-1, (-1, sizes.head)).transpose(1, 2)
+        found = multiply(normed, weights[name]).unflatten(-1, (-1, sizes.head)).transpose(1, 2)
         first, second = found.chunk(2, -1)
         return torch.cat((first - second, second + first), -1) if turned else found  # as rotary positions cost
 
@@ -98,9 +100,9 @@ def _layer(sizes: Sizes, weights: dict[str, Tensor], rows: Tensor, keys: Tensor 
     query, key, value = heads("query", True), heads("key", True), heads("value", False)
     key, value = (key, value) if keys is None else (keys, keys)
     seen = scaled_dot_product_attention(query, key, value, attn_mask=mask, enable_gqa=True)
-    rows = rows + linear(seen.transpose(1, 2).flatten(2), weights["out"])
+    rows = rows + multiply(seen.transpose(1, 2).flatten(2), weights["out"])
     normed = rms_norm(rows, (sizes.hidden,), weights["norm"])
-    return rows + linear(silu(linear(normed, weights["gate"])) * linear(normed, weights["up"]), weights["down"])
+    return rows + multiply(silu(multiply(normed, weights["gate"])) * multiply(normed, weights["up"]), weights["down"])
 
 
 def _median(work: Callable[[], object]) -> float:

@@ -66,14 +66,17 @@ def _asked(found: dict[str, Any]) -> list[str]:
 
 
 def _cost(found: dict[str, Any]) -> list[str]:
+    from oneshot_rlvr.commands.patience import spoken
+
     plan = found["plan"]
     if plan is None:
         return ["The rates of this device, or the sizes of this architecture, are not known: no plan."]
     fits = "fits in" if plan["fits"] else "DOES NOT FIT in"
-    return [
-        f"A step of the recipe: about {plan['seconds']['step']:.3g} s at a mean length of {plan['mean_length']:.0f} "
+    cost = (
+        f"A step of the recipe: about {spoken(plan['seconds']['step'])} at a mean length of {plan['mean_length']:.0f} "
         f"tokens; peak {plan['memory_gib']['peak']:.2f} GiB, {fits} {plan['memory_of_device_gib']:.0f} GiB."
-    ]
+    )
+    return [cost, *([found["long_step"]] if found["long_step"] else [])]
 
 
 def _answered(found: dict[str, Any]) -> list[str]:

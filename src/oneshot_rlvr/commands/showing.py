@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from oneshot_rlvr.commands.patience import long_step
 from oneshot_rlvr.commands.planner import known_shape, make_plan, name_here
 from oneshot_rlvr.config import Config, resolve
 from oneshot_rlvr.config.known import model_folder
@@ -52,6 +53,7 @@ def shown(model: str, recipe: str, settings: list[str], problem: Problem = QUEST
         "max_new_tokens": config.sampling.max_new_tokens,
         "shown_tokens": min(config.sampling.max_new_tokens, MOST_TOKENS),
         "plan": _plan(config),
+        "long_step": long_step(config),
         "answers": _answers(policy, config, problem),
     }
 

@@ -29,6 +29,14 @@ def pays() -> bool:
     return torch.backends.mkl.is_available() and facts.exists() and "AuthenticAMD" in facts.read_text()
 
 
+def multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`linear(x, weight, bias)`, the weight first where that is quicker and no gradient is wanted."""
+    few = x.numel() <= ROWS * x.shape[-1] and weight.numel() >= WEIGHTS and weight.dtype == torch.float32
+    if few and not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu") and pays():
+        return product(x, weight, bias)
+    return linear(x, weight, bias)
+
+
 def product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """`linear(x, weight, bias)`, the weight first."""
     rows = x.flatten(0, -2)
@@ -37,14 +45,13 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def _forward(self: Any, x: Tensor) -> Tensor:
-    few = x.numel() <= ROWS * x.shape[-1] and not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu")
-    return (product if few else linear)(x, self.weight, self.bias)
+    return multiply(x, self.weight, self.bias)
 
 
 def weights_first(model: nn.Module) -> int:
     """Let large float32 layers of a model on a CPU multiply few rows in that order; returns how many do."""
     changed = 0
-    for module in model.modules():
+    for module in model.modules() if pays() else ():
         if type(module) is nn.Linear and module.weight.dtype == torch.float32 and module.weight.numel() >= WEIGHTS:
             module.forward = MethodType(_forward, module)
             changed += 1

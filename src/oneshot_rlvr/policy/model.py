@@ -20,7 +20,7 @@ from transformers.utils import logging as transformers_logging
 from oneshot_rlvr.config import Config, ModelSection
 from oneshot_rlvr.config.known import model_folder
 from oneshot_rlvr.errors import FOREIGN, OneshotError, first_line
-from oneshot_rlvr.policy import few_rows
+from oneshot_rlvr.policy.few_rows import weights_first
 from oneshot_rlvr.policy.lean import keep_less
 from oneshot_rlvr.policy.lora import merged_state
 from oneshot_rlvr.policy.precision import fastest
@@ -185,8 +185,8 @@ def load_policy(section: ModelSection, share_prefix: bool = True) -> Policy:
             fix="Use the model's own tokenizer.",
         )
     keep_less(model)
-    if model.device.type == "cpu" and few_rows.pays():
-        few_rows.weights_first(model)
+    if model.device.type == "cpu":
+        weights_first(model)
     problem = shared_prefix_problem(model) if share_prefix else "speed.shared_prefix is off"
     if section.gradient_checkpointing:
         enable_checkpointing(model)
