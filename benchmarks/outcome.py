@@ -37,11 +37,15 @@ def graded(evaluator: Evaluator, checkpoint: Checkpoint) -> dict[str, list[Row]]
         return evaluator.rows(checkpoint.content_hash, grader, evaluator.template)
 
 
+def about(packages: Sequence[str] = ()) -> dict[str, Any]:
+    """Machine, versions and commit that figures were measured with."""
+    named = ("torch", "transformers", *packages, "oneshot-rlvr")
+    return {"machine": platform.platform(), "versions": {name: version(name) for name in named}, "commit": commit()}
+
+
 def write(figures: dict[str, Any], path: Path | None, packages: Sequence[str] = ()) -> None:
     """Print figures with machine, versions and commit, and write them if a path is given."""
-    named = ("torch", "transformers", *packages, "oneshot-rlvr")
-    about = {"machine": platform.platform(), "versions": {name: version(name) for name in named}, "commit": commit()}
-    text = json.dumps(figures | about, indent=1)
+    text = json.dumps(figures | about(packages), indent=1)
     print(text)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)

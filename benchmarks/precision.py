@@ -39,7 +39,8 @@ def sampled(policy: Policy, prompt: Ids, rows: int, tokens: int, seed: int) -> l
 
 def scored(policy: Policy, prompt: Ids, responses: Sequence[Ids]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Every token's log-probability, one after another, and the loss's gradient of every weight."""
-    policy.model.zero_grad()
+    for weight in policy.model.parameters():
+        weight.grad, weight.grad_dtype = None, torch.float32  # summed as in training
     signs_B1 = torch.tensor([1.0, -1.0]).repeat(len(responses))[: len(responses), None]
     with Scorer(policy, [prompt], 1.0) as scorer:
         logprobs_BT, _ = scorer.score([0] * len(responses), responses)

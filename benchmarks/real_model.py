@@ -3,7 +3,7 @@
     python ../shared/models/get_model.py qwen2.5-coder-0.5b-instruct FOLDER
     python benchmarks/real_model.py FOLDER --out runs/real --json results/real_model.json
 
-Base, one-shot GRPO, a format-only reward and (a quarter as long) learning rate 0, over training seeds. The training
+Base, one-shot GRPO, a format-only reward and (an eighth as long) learning rate 0, over training seeds. The training
 problem is the one of 16 short ones of DSR-sub whose success varies most. Every stage goes on where it stopped;
 expectations, written first, are in results/real_model/EXPECTATIONS.md. `--sums` trains on one sum instead and asks
 others: for models too small for GSM8K.
@@ -32,12 +32,12 @@ from oneshot_rlvr.policy.model import as_the_model_asks
 from oneshot_rlvr.problems import Problem, find_problems, to_jsonl
 from oneshot_rlvr.runs import ModelScores, Run
 from oneshot_rlvr.training import prepare
-from outcome import write
+from outcome import about
 
 CANDIDATES, TRIES, SHORT, LONGEST = 16, 8, 160, 6  # problems, samples each, characters of a question, of an answer
-STEPS, TOKENS, TEST_TOKENS = 24, 288, 512
+STEPS, TOKENS, TEST_TOKENS = 24, 192, 512
 ALWAYS = {
-    "batch.groups_per_step": 4,
+    "batch.groups_per_step": 2,
     "sampling.temperature": 1.0,
     "sampling.max_new_tokens": TOKENS,
     "sampling.max_prompt_tokens": 512,
@@ -49,7 +49,7 @@ ALWAYS = {
 CONDITIONS: dict[str, dict[str, Any]] = {
     "one_shot": {},
     "format": {"algorithm.reward": "format"},
-    "no_op": {"optimizer.learning_rate": 0.0, "run.steps": STEPS // 4},
+    "no_op": {"optimizer.learning_rate": 0.0, "run.steps": STEPS // 8},
 }
 SHOWN = 10
 KINDS = {"samples": "", "greedy": "greedy_"}
@@ -181,8 +181,8 @@ def study(model: str, seeds: int, out: Path, simple: bool, limit: int) -> dict[s
             table["paired"][name] = paired(out / "eval-base", folders[-1])
             for part in ("beyond_format", "curves", "transcripts"):
                 table[part][name] = found_of[part]
-        moved = [folder for folder in folders if folder.name != "eval-base"]  # where nothing moved it is the base
-        table[condition] = over_seeds(moved, out / "eval-base") if moved else table["base"]
+        moved = any(folder.name != "eval-base" for folder in folders)  # where nothing moved it is the base
+        table[condition] = over_seeds(folders, out / "eval-base") if moved else table["base"]
     return table | {"problem": {"question": chosen.question, "answer": chosen.answer}, "candidates": found}
 
 
@@ -199,6 +199,9 @@ def measured(
     """A condition's run of one seed, trained and asked. What is kept of it needs neither weights nor run again."""
     name = f"{condition}-{seed}"
     path = out / f"{name}.json"
+    asked = [ALWAYS | CONDITIONS[condition], problem.id, problem.question, suites, limit, TEST_TOKENS]
+    if path.exists() and json.loads(path.read_text())["asked"] != json.loads(json.dumps(asked)):
+        raise SystemExit(f"{path} is of other settings: give another --out")
     if not path.exists():
         run = trained(model, condition, seed, problem, out)
         weights = run.checkpoint_path(run.steps()[-1])
@@ -206,6 +209,7 @@ def measured(
         after = base if same else evaluated(str(weights), name, suites, limit, out)
         names = ("reward/mean", "outcome/correct", "response/truncated_fraction", "response/length_mean")
         found = {
+            "asked": asked,
             "unchanged": same,
             "beyond_format": {suite: beyond_format(base.suites[suite], after.suites[suite]) for suite in base.suites},
             "curves": {n: [round(line[n], 4) for line in run.metrics()] for n in names},
@@ -236,7 +240,10 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     table = study(options.model, options.seeds, out, options.sums, options.limit)
     known = json.loads(options.json.read_text()) if options.json and options.json.exists() else {}
-    write(known | {Path(options.model).name: table}, options.json)
+    figures = known | {Path(options.model).name: table | {"about": about()}}
+    print(json.dumps(figures, indent=1))
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from scipy.stats import chi2_contingency, ks_2samp
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from oneshot_rlvr.config import ModelSection
-from oneshot_rlvr.policy import load_policy
+from oneshot_rlvr.policy import few_rows, load_policy
 from oneshot_rlvr.problems import get_template
 from oneshot_rlvr.rollout import LockstepSampler, Prompt, SamplingParams
 from outcome import write
@@ -38,7 +38,8 @@ def generated(
     """Responses from Transformers' `generate`."""
     with torch.no_grad():
         found = model.generate(  # pyrefly: ignore[not-callable]
-            torch.tensor([ids]), do_sample=True, temperature=1.0, top_k=0, top_p=1.0, repetition_penalty=1.0,
+            torch.tensor([ids]), attention_mask=torch.ones(1, len(ids), dtype=torch.long),
+            do_sample=True, temperature=1.0, top_k=0, top_p=1.0, repetition_penalty=1.0,
             num_return_sequences=rows, max_new_tokens=tokens, eos_token_id=list(stop_ids), pad_token_id=1,
         )  # fmt: skip
     responses = []
@@ -70,7 +71,7 @@ def compare(section: ModelSection, text: str, rows: int, tokens: int, repeats: i
             responses["generate"] += theirs
     lengths = {name: [len(r) for r in found] for name, found in responses.items()}
     firsts = np.array([np.bincount([r[0] % 64 for r in found], minlength=64) for found in responses.values()])
-    rate = matrix_rate()
+    rate = matrix_rate(dtype=policy.model.dtype)
     floor = forward_operations(policy.model.config, len(ids), lengths["lockstep"][:rows]) / rate
     return {
         "lockstep_s": spread(seconds["lockstep"]),
@@ -103,6 +104,26 @@ def by_threads(section: ModelSection, text: str, rows: int, tokens: int, repeats
     return {str(threads): statistics.median(found) for threads, found in rates.items()}
 
 
+def by_order(section: ModelSection, text: str, tokens: int) -> dict[str, dict[str, float]]:
+    """Tokens a second of ours with few rows multiplied weight first (`policy/few_rows.py`), and not, interleaved."""
+    policy, pays = load_policy(section), few_rows.pays
+    sampler, prompt = LockstepSampler(policy), Prompt("p", tuple(policy.tokenizer(text)["input_ids"]), 0)
+    found: dict[str, dict[str, float]] = {}
+    for rows in (8, 32, 64):
+        rates: dict[bool, list[float]] = {True: [], False: []}
+        for turn in range(3):
+            for first in rates:
+                setattr(few_rows, "pays", lambda first=first: first and pays())  # noqa: B010
+                started = time.perf_counter()
+                params = SamplingParams(temperature=1.0, max_new_tokens=tokens, seed=(turn,))
+                count = sum(len(r.response_ids) for r in sampler.sample([prompt], rows, params)[0])
+                rates[first].append(count / (time.perf_counter() - started))
+        first, not_first = (statistics.median(rates[first]) for first in (True, False))
+        found[str(rows)] = {"weight_first": first, "as_usual": not_first, "ratio": first / not_first}
+    setattr(few_rows, "pays", pays)  # noqa: B010
+    return found
+
+
 def made(stop: float, rows: int, tokens: int, repeats: int) -> dict[str, Any]:
     """The comparison on random weights whose responses end after each token with probability `stop`."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -123,6 +144,7 @@ def main() -> None:
         section = ModelSection(path=options.model, device="cpu", dtype=options.dtype)
         text = get_template("boxed").render(WORDS.question)
         result = compare(section, text, options.rows, 128, options.repeats) | {"dtype": options.dtype}
+        result["tokens_per_s_by_order"] = by_order(section, text, 32)
         result["tokens_per_s_by_threads"] = by_threads(section, text, options.rows, 128, options.repeats)
     else:
         result = {

@@ -10,7 +10,8 @@ so small that response lengths stay as they are. Each samples its own rollouts f
 `organism`: the shipped organism on one of its problems, and ours without shared histories too. `20m`: a Qwen2 of 23.6 M
 parameters with random weights and a prompt of 128 tokens, whose responses end as if by chance (mean about 64, longest
 256), and once with all of them 256 long. `--model`: a real model on a question of words, 32 rollouts of at most 128
-tokens, all cores, in `--dtype`. The floor is operations over the machine's matrix rate.
+tokens, all cores; in bfloat16 ours has bfloat16 weights with float32 masters, TRL autocast over float32 weights. The
+floor is operations over the machine's matrix rate.
 """
 
 from __future__ import annotations
@@ -144,7 +145,10 @@ def compare(config: Config, problem: Problem, steps: int, rows: int, without: Se
     mine, trl_s = ours[0].steps[WARM_UP:], callback.seconds[WARM_UP:]
     rollouts = config.batch.groups_per_step * config.batch.group_size
     length = statistics.mean(step["response/length_mean"] for step in mine)
-    forward, rate = forward_operations(model.config, prompt, [round(length)] * rollouts), matrix_rate()
+    forward, rate = (
+        forward_operations(model.config, prompt, [round(length)] * rollouts),
+        matrix_rate(dtype=next(model.parameters()).dtype),
+    )
     seconds = [step["seconds"] for step in mine]
     figures: dict[str, Any] = {
         "ours_s": spread(seconds),
@@ -157,7 +161,7 @@ def compare(config: Config, problem: Problem, steps: int, rows: int, without: Se
         "response_length": {
             "ours_mean": length,
             "ours_longest": max(step["response/length_max"] for step in mine),
-            "trl_mean": statistics.mean(trl_lengths),
+            "trl_mean": statistics.mean(trl_lengths[WARM_UP:]),
         },
         "matrix_rate_gflops": rate / 1e9,
         "floor_s": {"sample": forward / rate, "update": 3 * forward / rate, "step": 4 * forward / rate},

@@ -13,7 +13,10 @@ from command import oneshot
 from oneshot_rlvr.analysis import RULES, Watch, diagnose, examine
 from oneshot_rlvr.analysis.case import Case
 from oneshot_rlvr.config import resolve
+from oneshot_rlvr.errors import NotFinite, OneshotError
 from oneshot_rlvr.problems import Problem
+from oneshot_rlvr.runs import Run
+from oneshot_rlvr.training import loop
 from runs import tiny_run
 
 SUM = Problem("sum", "What is 3 + 4?", "7", "test")
@@ -109,6 +112,7 @@ CASES: dict[str, Case] = {
     "learning-rate-high": made([0.25, 0.5, 0.5, 0.25, 0.25, *[0.0] * 10], policy__entropy=lambda step: 0.1 * step),
     "learning-rate-low": made(FLAT, policy__kl=0.0),
     "memorised": made([*RISING, *[0.875] * 6], validation__avg=lambda step: 30.0 - step),
+    "no-variance": made([0.5] * 24, group__zero_variance_fraction=1.0),
 }
 
 
@@ -139,6 +143,41 @@ def test_what_mends_itself_or_is_only_small_is_no_finding():
     assert first(made(RISING, policy__sampler_gap=0.02, policy__entropy=1.0)) is None
     assert first(made(RISING, validation__avg=lambda step: 30.0 - 0.2 * step)) is None
     assert first(made([*RISING, *[0.875] * 6], response__length_mean=lambda step: 20.0 - step)) == "memorised"
+
+
+def test_a_moderate_kl_is_named_where_nothing_moves():
+    held = ("algorithm.kl_coefficient=0.1",)
+    assert first(made([0.25, 0.375] * 16, settings=held)) == "kl-dominates"
+    assert first(made(FLAT[:20], settings=held)) is None  # too short to say
+
+
+def test_a_timeout_is_shown():
+    case = made(RISING, lambda share: [r | {"outcome": "timeout", "reward": 0.0} for r in several(share)])
+    finding = examine(case)[0]
+    assert (finding.finding, len(finding.evidence["transcripts"])) == ("unscorable", 2)
+
+
+@pytest.mark.parametrize("steps", [0, 3])
+def test_a_run_that_is_not_finite_is_no_healthy_one(steps: int, tmp_path, monkeypatch: pytest.MonkeyPatch):
+    update = loop.update
+
+    def breaks(models, experience, *rest):
+        if len(Run(tmp_path / "run").metrics()) >= steps:
+            raise NotFinite("loss", float("nan"))
+        return update(models, experience, *rest)
+
+    monkeypatch.setattr(loop, "update", breaks)
+    with pytest.raises(OneshotError, match="loss"):
+        tiny_run(tmp_path / "run", "run.steps=6", "run.save_every=6")
+    run = Run(tmp_path / "run")
+    finding = next(f for f in diagnose(run) if f.finding == "learning-rate-high")
+    assert finding.step == steps + 1
+    assert "nan" in finding.evidence["not finite"]
+    monkeypatch.setattr(loop, "update", update)
+    if steps == 0:
+        assert oneshot("doctor", run.path)[0] == 1
+    run.cut_after(0)  # as resuming does
+    assert run.diverged is None
 
 
 def test_supervised_runs_have_nothing_to_compare():

@@ -144,7 +144,8 @@ def test_a_step_that_takes_hours_is_said_before_it_is_begun(monkeypatch: pytest.
     wanted = {"model.device": "cpu", "batch.groups_per_step": 16, "sampling.max_new_tokens": 1024}
     large, _ = resolve("grpo-no-kl", "tiny", wanted)
     less = "--set batch.groups_per_step=4 --set sampling.max_new_tokens=256"
-    said = f"A step of 128 rollouts of up to 1,024 tokens takes about 36 h here; with {less} about 2.3 h."
+    said = f"A step of 128 rollouts of up to 1,024 tokens takes about 36 h here; with {less} about 2.3 h"
+    said += " (longer answers are cut off then)."
     assert long_step(large) == said
     few, _ = resolve("grpo-no-kl", "tiny", wanted | {"batch.groups_per_step": 4, "sampling.max_new_tokens": 200})
     assert long_step(few) == "A step of 32 rollouts of up to 200 tokens takes about 110 min here."

@@ -16,6 +16,7 @@ WINDOW = 5  # steps at either end
 ENOUGH = 32  # rollouts that say how a run began
 ROLLOUTS = 160  # that are looked at together at least
 OTHERS = {"majority", "random", "same_answer", "score", "selector", "steps_credit", "verdict", "wrong_label"}
+RELATIVE = ("grpo", "dr_grpo", "rloo", "max_rl")  # advantages that compare inside a group
 Row = dict[str, Any]
 
 
@@ -27,6 +28,7 @@ class Case:
     problems: Sequence[Problem]
     metrics: Sequence[Row]
     read: Callable[[int], list[Row]]
+    diverged: Row | None = None  # the step whose loss or gradient was not finite
     _rows: dict[int, list[Row]] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -36,9 +38,13 @@ class Case:
         Raises:
             OneshotError: the folder is damaged.
         """
-        return cls(
-            run.config, run.problems, run.metrics(), lambda step: run.rollouts(step) if run.has_rollouts(step) else []
-        )
+
+        def read(step: int) -> list[Row]:
+            return run.rollouts(step) if run.has_rollouts(step) else []
+
+        diverged = run.diverged
+        metrics = run.metrics() or ([{"step": diverged["step"]}] if diverged else [])  # its rollouts are there
+        return cls(run.config, run.problems, metrics, read, diverged)
 
     @property
     def start(self) -> Sequence[Row]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 
-from oneshot_rlvr.analysis.case import WINDOW, Case, Row, average, broke, pays_others, share
+from oneshot_rlvr.analysis.case import RELATIVE, WINDOW, Case, Row, average, broke, pays_others, share
 from oneshot_rlvr.analysis.rule import Sign, rule
 from oneshot_rlvr.grading.features import answer_counts, boxes
 from oneshot_rlvr.problems import get_template
@@ -13,7 +13,6 @@ from oneshot_rlvr.problems import get_template
 GAP, SHARE = 0.01, 0.1  # of log-probabilities a token, and of the entropy; float32 has 1e-6, bfloat16 a few thousandths
 MOST, SOME, FEW = 0.9, 0.5, 0.2
 LEARNT = 0.8  # of the answers right: the gold can be reached
-RELATIVE = ("grpo", "dr_grpo", "rloo", "max_rl")  # advantages that compare inside a group
 
 
 @rule(
@@ -44,14 +43,19 @@ def _allowed(line: Row) -> float:
 def unscorable(case: Case) -> Sign | None:
     """Responses that nothing could be said of leave their groups."""
     rows = case.rows(case.start)
-    late = share(rows, lambda row: row["outcome"] in ("timeout", "unscorable"))
+    late = share(rows, _ungraded)
     refills = case.config.algorithm.collector.startswith("refill")  # it leaves out groups in which nothing differs
     judged = [row for group in case.groups(case.start) if _mixed(group) or not refills for row in group]
     none = share(judged, lambda row: row["reward"] is None)
     if max(none, late) < FEW:
         return None
     evidence = {"without reward": none, "not graded": late, "gold": case.problems[0].answer[:80]}
-    return Sign(case.began, evidence, [row for row in rows if row["reward"] is None])
+    return Sign(case.began, evidence, [row for row in rows if row["reward"] is None or _ungraded(row)])
+
+
+def _ungraded(row: Row) -> bool:
+    """Whether the grader could not say."""
+    return row["outcome"] in ("timeout", "unscorable")
 
 
 def _mixed(rows: list[Row]) -> bool:

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 
 from scipy.stats import linregress
 
-from oneshot_rlvr.analysis.case import WINDOW, Case, average, broke, pays_others, share, width_of, windows
+from oneshot_rlvr.analysis.case import RELATIVE, WINDOW, Case, average, broke, pays_others, share, width_of, windows
 from oneshot_rlvr.analysis.rule import Sign, rule
 from oneshot_rlvr.grading.features import boxes
 
 LONG = 4 * WINDOW  # steps before it is said that nothing moves
 USUAL_ENTROPY, USUAL_KL = 0.05, 0.5  # weights beyond these are ten times what anybody trains with
+HELD_KL = 0.05  # from here on it is the likeliest cause where nothing moves
+FLAT = 0.9  # of the groups without variance
 NOWHERE, FAR = 1e-5, 1e-3  # KL a token from the base: of a policy that has not moved, and of one that surely has
 FALL = 3.0  # points of validation
 UNMOVED = 2.0  # standard errors of a slope
@@ -25,10 +27,11 @@ GARBAGE = 1.0  # nats of entropy a token gained: no policy that answers has that
     "The KL term holds the policy where it began: lower algorithm.kl_coefficient (0.001 is usual).",
 )
 def kl_dominates(case: Case) -> Sign | None:
-    """A large weight of the KL, and the answers get no better."""
+    """A large weight of the KL, and the answers get no better; or not a small one, and nothing moves."""
     coefficient = case.config.algorithm.kl_coefficient
     first, last = (average(lines, "outcome/correct") for lines in (case.first, case.last))
-    if coefficient < USUAL_KL or len(case.metrics) < 2 * WINDOW or last > min(first + 0.2, 0.8):
+    held = coefficient >= USUAL_KL or (coefficient >= HELD_KL and _learnable(case) and _still(case))
+    if not held or len(case.metrics) < 2 * WINDOW or last > min(first + 0.2, 0.8):
         return None
     evidence = {"kl_coefficient": coefficient, "policy/kl": average(case.last, "policy/kl")}
     return Sign(case.ended, evidence | {"correct at first": first, "correct at last": last}, case.rows(case.last))
@@ -109,8 +112,11 @@ def _mean(values: Sequence[float]) -> float | None:
 def learning_rate_high(case: Case) -> Sign | None:
     """Right answers are gone, or boxes are, or the text is none any more, or nothing that the base would say.
 
-    Of a reward that is meant to pay wrong answers, only the last two.
+    Of a reward that is meant to pay wrong answers, only the last two. Or a loss or gradient is not finite.
     """
+    if case.diverged is not None:
+        evidence = {"not finite": case.diverged["why"], "learning_rate": case.config.optimizer.learning_rate}
+        return Sign(int(case.diverged["step"]), evidence, case.rows(case.last))
     lost = None if pays_others(case) else broke(case)
     entropy = windows(case, "policy/entropy")
     risen = max(entropy) - average(case.start, "policy/entropy")
@@ -119,7 +125,7 @@ def learning_rate_high(case: Case) -> Sign | None:
     away = average(case.last, "policy/kl") > AWAY
     if len(case.metrics) < WINDOW or not (lost or risen > GARBAGE or (gone and not pays_others(case)) or away):
         return None
-    evidence: dict[str, float] = (lost or {}) | {"boxed at first": boxed[0], "boxed at last": boxed[1]}
+    evidence = (lost or {}) | {"boxed at first": boxed[0], "boxed at last": boxed[1]}
     evidence |= {"policy/entropy at most": max(entropy), "policy/kl": average(case.last, "policy/kl")}
     evidence |= {"learning_rate": case.config.optimizer.learning_rate}
     return Sign(_turned(case), evidence, case.rows(case.last))
@@ -140,26 +146,38 @@ def _turned(case: Case) -> int:
 def learning_rate_low(case: Case) -> Sign | None:
     """Groups differ, so there is something to learn, and after many steps the policy is where it was: by its KL from
     the base where that is measured, else by what has a trend."""
-    flat = average(case.metrics, "group/zero_variance_fraction")
-    waits = case.config.optimizer.warmup_steps + case.config.critic.warmup_steps
-    if (
-        case.config.algorithm.surrogate == "none"
-        or len(case.metrics) < LONG + waits
-        or flat > 0.5
-        or average(case.last, "outcome/correct") > 0.9
-        or learning_rate_high(case) is not None
-    ):
+    if not _learnable(case) or learning_rate_high(case) is not None:
         return None
     kl = abs(average(case.last, "policy/kl")) if case.config.algorithm.kl_coefficient else None
-    names = ("outcome/correct", "policy/entropy", "response/length_mean", "response/boxed_fraction")
-    trends = {name: _trend([line[name] for line in case.metrics if name in line]) for name in names}
-    still = max(map(abs, trends.values())) < UNMOVED and len(case.metrics) >= LONG + 2 * WINDOW
-    if not (kl is not None and kl < NOWHERE) and not (still and (kl is None or kl < FAR)):
+    if not (kl is not None and kl < NOWHERE) and not (_still(case) and (kl is None or kl < FAR)):
         return None
+    flat = average(case.metrics, "group/zero_variance_fraction")
     evidence: dict[str, object] = {"learning_rate": case.config.optimizer.learning_rate, "steps": len(case.metrics)}
     evidence |= {"group/zero_variance_fraction": flat} | ({} if kl is None else {"policy/kl": kl})
-    evidence |= {"trends in standard errors": {name: round(value, 2) for name, value in trends.items()}}
+    evidence |= {"trends in standard errors": {name: round(value, 2) for name, value in _trends(case).items()}}
     return Sign(case.ended, evidence, case.rows(case.last))
+
+
+def _learnable(case: Case) -> bool:
+    """Whether groups differ and there was time to learn from them."""
+    waits = case.config.optimizer.warmup_steps + case.config.critic.warmup_steps
+    return (
+        case.config.algorithm.surrogate != "none"
+        and len(case.metrics) >= LONG + waits
+        and average(case.metrics, "group/zero_variance_fraction") <= 0.5
+        and average(case.last, "outcome/correct") <= 0.9
+    )
+
+
+def _still(case: Case) -> bool:
+    """Whether nothing has a trend over many steps."""
+    return len(case.metrics) >= LONG + 2 * WINDOW and max(map(abs, _trends(case).values())) < UNMOVED
+
+
+def _trends(case: Case) -> dict[str, float]:
+    """The slopes of what training moves, in standard errors."""
+    names = ("outcome/correct", "policy/entropy", "response/length_mean", "response/boxed_fraction")
+    return {name: _trend([line[name] for line in case.metrics if name in line]) for name in names}
 
 
 def _trend(values: Sequence[float]) -> float:
@@ -190,3 +208,19 @@ def memorised(case: Case) -> Sign | None:
     evidence |= {"length at first": lengths[0], "length at last": lengths[1]}
     evidence |= {"distinct": average(case.last, "response/distinct_fraction")}
     return Sign(case.ended, evidence | ({"validation": scores} if scores else {}), case.rows(case.last))
+
+
+@rule(
+    "no-variance",
+    "Groups agree, some all right and the others all wrong, so hardly anything is learnt: take problems that the model "
+    "sometimes solves (`oneshot select`), or more rollouts (batch.group_size).",
+)
+def no_variance(case: Case) -> Sign | None:
+    """From the first step to the last hardly a group differs, and it is not because all is solved."""
+    flat = [average(lines, "group/zero_variance_fraction") for lines in (case.metrics[:LONG], case.last)]
+    right = average(case.last, "outcome/correct")
+    compared = case.config.algorithm.advantage.partition("(")[0] in RELATIVE
+    if len(case.metrics) < LONG or min(flat) < FLAT or right > 0.95 or not compared:
+        return None
+    evidence = {"group/zero_variance_fraction at first": flat[0], "at last": flat[1], "outcome/correct": right}
+    return Sign(case.ended, evidence, case.rows(case.last))

@@ -1,6 +1,7 @@
 """What this machine's CPU takes for one layer of a model's shape: measured, because no data sheet says it.
 
 A small model is bound by calls and caches, a large one by the matrix rate; a layer of the very sizes has all of it.
+Each is timed once in a process.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -44,6 +46,11 @@ class Took:
 
 def decoding(sizes: Sizes, rows: int, cached: int, dtype: torch.dtype = torch.float32) -> Took:
     """A decoding step of `rows` responses with `cached` keys each. Weights are zeros, which take no less time."""
+    return _decoding(sizes, rows, cached, dtype, torch.get_num_threads())
+
+
+@cache
+def _decoding(sizes: Sizes, rows: int, cached: int, dtype: torch.dtype, threads: int) -> Took:
     layer, output = _weights(sizes, dtype), torch.zeros(sizes.vocabulary, sizes.hidden, dtype=dtype)
     keys = torch.zeros(rows, sizes.key_value_heads, cached, sizes.head, dtype=dtype)
     hidden = torch.zeros(rows, 1, sizes.hidden, dtype=dtype)
@@ -56,6 +63,11 @@ def decoding(sizes: Sizes, rows: int, cached: int, dtype: torch.dtype = torch.fl
 
 def learning(sizes: Sizes, tokens: int, dtype: torch.dtype = torch.float32) -> tuple[Took, Took]:
     """Scoring a micro-batch of `tokens` tokens; and training on it, forwards and backwards."""
+    return _learning(sizes, tokens, dtype, torch.get_num_threads())
+
+
+@cache
+def _learning(sizes: Sizes, tokens: int, dtype: torch.dtype, threads: int) -> tuple[Took, Took]:
     layer = _weights(sizes, dtype)
     output = torch.zeros(sizes.vocabulary, sizes.hidden, dtype=dtype, requires_grad=True)
     hidden = torch.zeros(1, tokens, sizes.hidden, dtype=dtype, requires_grad=True)

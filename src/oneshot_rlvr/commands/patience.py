@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
-from oneshot_rlvr.commands.planner import known_shape, make_plan, name_here
+from typing import Any
+
+from oneshot_rlvr.commands.planner import known_shape, make_plan, name_here, sampled
 from oneshot_rlvr.config import Config
 from oneshot_rlvr.policy.model import is_small
 
 PATIENCE = 600  # seconds of a step that nobody need be warned of
-LESS = {"batch.groups_per_step": 4, "sampling.max_new_tokens": 256}
+GROUPS, TOKENS = 4, 256  # of a step on a laptop
 
 
-def long_step(config: Config) -> str | None:
-    """One line on a step that takes long here; None where it does not, where a GPU does it, or nothing is known."""
+def long_step(config: Config, plan: dict[str, Any] | None = None) -> str | None:
+    """One line on a step that takes long here; None where it does not, where a GPU does it, or nothing is known.
+
+    `plan` is the configuration's, where it is made already.
+    """
     if name_here(config.model.device) != "cpu" or is_small(config.model) or known_shape(config.model) is None:
         return None
-    took = make_plan(config, "cpu")["seconds"]["step"]
+    took = (plan or make_plan(config, "cpu"))["seconds"]["step"]
     if took <= PATIENCE:
         return None
-    groups, tokens = config.batch.groups_per_step, config.sampling.max_new_tokens
+    groups, tokens, parts = config.batch.groups_per_step, config.sampling.max_new_tokens, config.batch.minibatches
     rollouts = groups * config.batch.group_size
-    said = f"A step of {rollouts:,} rollouts of up to {tokens:,} tokens takes about {spoken(took)} here"
-    less = {key: most for (key, most), now in zip(LESS.items(), (groups, tokens), strict=True) if most < now}
-    if not less:
+    limit = f" of up to {tokens:,} tokens" if sampled(config) else ""
+    said = f"A step of {rollouts:,} rollouts{limit} takes about {spoken(took)} here"
+    fewer, shorter = min(groups, parts * max(1, GROUPS // parts)), min(tokens, TOKENS if sampled(config) else tokens)
+    advice = [f"--set batch.groups_per_step={fewer}"] * (fewer < groups)
+    advice += [f"--set sampling.max_new_tokens={shorter}"] * (shorter < tokens)
+    if not advice:
         return f"{said}."
-    for key, value in less.items():
-        section, _, name = key.partition(".")
-        config = config.model_copy(update={section: getattr(config, section).model_copy(update={name: value})})
-    settings = " ".join(f"--set {key}={value}" for key, value in less.items())
-    return f"{said}; with {settings} about {spoken(make_plan(config, 'cpu')['seconds']['step'])}."
+    batch = config.batch.model_copy(update={"groups_per_step": fewer})
+    sampling = config.sampling.model_copy(update={"max_new_tokens": shorter})
+    less = make_plan(config.model_copy(update={"batch": batch, "sampling": sampling}), "cpu")["seconds"]["step"]
+    cut = " (longer answers are cut off then)" if shorter < tokens else ""
+    return f"{said}; with {' '.join(advice)} about {spoken(less)}{cut}."
 
 
 def spoken(seconds: float) -> str:

@@ -173,7 +173,8 @@ def memory(config: Config, shape: Shape, device: str) -> dict[str, float]:
         config.sampling.kv_cache_gib * GIB,
         rollouts * (config.sampling.max_new_tokens + longest_prompt) * shape.cached_values * width,
     )
-    head = 0 if config.model.lora_rank else (6 if short else 8) * shape.vocabulary * shape.hidden  # its gradient
+    whole = 8 if shape.tied or config.model.autocast else 4  # beside the embeddings' gradient, or a product of its own
+    head = 0 if config.model.lora_rank else (6 if short else whole) * shape.vocabulary * shape.hidden  # its gradient
     parts = {
         "weights": weights * width + (weights * 2 if config.model.autocast and not short else 0),
         "other models": weights * width * len(others(config) - ({"reference"} if config.model.lora_rank else set())),

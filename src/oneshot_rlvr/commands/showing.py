@@ -34,6 +34,7 @@ def shown(model: str, recipe: str, settings: list[str], problem: Problem = QUEST
     policy = load_policy(config.model, config.speed.shared_prefix)
     template = get_template(config.model.template)
     ids = encode_prompt(template, problem.question, policy.tokenizer)
+    plan = _plan(config)
     record = Path(model_folder(config.model.path)) / RECORD
     return {
         "model": model,
@@ -52,8 +53,8 @@ def shown(model: str, recipe: str, settings: list[str], problem: Problem = QUEST
         "why_not_shared": policy.why_plain,
         "max_new_tokens": config.sampling.max_new_tokens,
         "shown_tokens": min(config.sampling.max_new_tokens, MOST_TOKENS),
-        "plan": _plan(config),
-        "long_step": long_step(config),
+        "plan": plan,
+        "long_step": long_step(config, plan),
         "answers": _answers(policy, config, problem),
     }
 

@@ -21,7 +21,7 @@ ROWS, WEIGHTS = 64, 1 << 19  # at most this many rows, at least this many weight
 
 @cache
 def pays() -> bool:
-    """Whether this is a processor where it pays: torch multiplies with MKL, and Intel did not make the processor.
+    """Whether this is a processor where it pays: one of AMD's, on which torch multiplies with MKL.
 
     Asked of the processor and not of a clock, so that a run's numbers are the same each time.
     """
@@ -31,8 +31,9 @@ def pays() -> bool:
 
 def multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`linear(x, weight, bias)`, the weight first where that is quicker and no gradient is wanted."""
-    few = x.numel() <= ROWS * x.shape[-1] and weight.numel() >= WEIGHTS and weight.dtype == torch.float32
-    if few and not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu") and pays():
+    few = x.dim() > 1 and x.numel() <= ROWS * x.shape[-1]
+    large = weight.numel() >= WEIGHTS and weight.dtype == torch.float32
+    if few and large and not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu") and pays():
         return product(x, weight, bias)
     return linear(x, weight, bias)
 

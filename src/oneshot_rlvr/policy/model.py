@@ -168,8 +168,7 @@ def load_policy(section: ModelSection, share_prefix: bool = True) -> Policy:
     Raises:
         OneshotError: no such model, unreadable or missing weights, no tokenizer, or custom code without permission.
     """
-    if section.threads:
-        torch.set_num_threads(section.threads)
+    _use_threads(section.threads)
     source = model_folder(section.path)
     _refuse_unasked_code(source, section.trust_remote_code)
     tokenizer = load_tokenizer(source, section.trust_remote_code)
@@ -199,6 +198,20 @@ def load_policy(section: ModelSection, share_prefix: bool = True) -> Policy:
         autocast_dtype=torch.bfloat16 if section.autocast else None,
         code_folder=Path(source) if section.trust_remote_code and Path(source).is_dir() else None,
     )
+
+
+_threads_before: int | None = None  # torch's, before a model asked for a number of its own
+
+
+def _use_threads(asked: int | None) -> None:
+    """The asked number of threads; without one, what there was before a model loaded earlier changed it."""
+    global _threads_before
+    if asked:
+        _threads_before = _threads_before or torch.get_num_threads()
+        torch.set_num_threads(asked)
+    elif _threads_before:
+        torch.set_num_threads(_threads_before)
+        _threads_before = None
 
 
 def enable_checkpointing(model: PreTrainedModel) -> None:

@@ -204,8 +204,22 @@ class Run:
         """Keep them."""
         write_sealed_rows(self._rollouts_path(step), rows)
 
+    @property
+    def diverged(self) -> dict[str, Any] | None:
+        """The step whose loss or gradient was not finite, and which of them, where a run ended so."""
+        return read_record(self._diverged_path, "Delete it.") if self._diverged_path.exists() else None
+
+    def note_divergence(self, step: int, why: str) -> None:
+        """Record how a run ended, for the doctor."""
+        write_atomically(self._diverged_path, json.dumps({"step": step, "why": why}))
+
+    @property
+    def _diverged_path(self) -> Path:
+        return self.path / "diverged.json"
+
     def cut_after(self, step: int) -> None:
         """Forget metrics and rollouts past a checkpoint: they will be made again."""
+        self._diverged_path.unlink(missing_ok=True)
         kept = [line for line in self.metrics() if line["step"] <= step]
         write_atomically(self.metrics_path, "".join(json.dumps(sealed(line)) + "\n" for line in kept))
         for later in self.rollout_steps():

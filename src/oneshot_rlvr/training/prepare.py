@@ -70,7 +70,8 @@ class Trainer:
         return {STOPPED: float(metrics[name] < float(bound))}
 
     def diverged(self, step: int, error: NotFinite) -> OneshotError:
-        """What a user is told of a loss or gradient that is not finite: where, and what there is to go back to."""
+        """What a user is told of a loss or gradient that is not finite: where, and what to go back to. Recorded."""
+        self.run.note_divergence(step, str(error))
         saved = self.run.steps()
         good = (
             f"The last good checkpoint is {self.run.checkpoint_path(saved[-1])}" if saved else "No checkpoint is saved"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 
@@ -20,7 +20,8 @@ def stop_requested() -> Iterator[Callable[[], bool]]:
         if asked:
             raise KeyboardInterrupt
         asked = True
-        os.write(2, b"\nEnds after this step, to go on from there; once more: at once.\n")  # print is not reentrant
+        with suppress(OSError):  # nobody may be reading; print is not reentrant
+            os.write(2, b"\nStops after this step and can be resumed; Ctrl-C again stops now.\n")
 
     try:
         heard = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
