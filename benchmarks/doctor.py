@@ -129,16 +129,19 @@ def cases(folder: Path) -> Iterator[Case]:
         names = chosen["sometimes"]
         own = [pool[names[int(draw.integers(len(names)))]]]
         problems = list(pool.values()) if recipe == "grpo-full" else own
-        settings = {
+        settings: dict[str, Any] = {
             "optimizer.learning_rate": float(draw.choice([5e-5, 1e-4, 2e-4])),
             "sampling.temperature": float(draw.choice([0.8, 0.9, 1.0])),
         }
+        if recipe in IN_FOUR:
+            settings["batch.groups_per_step"] = 8
         half, seed = HALVES[number // len(HEALTHY) % 2], int(draw.integers(1000))
         spoilt = {"settings": settings}
         yield Case(f"healthy-{number}", None, half, recipe, "organism", problems, spoilt, seed, "")
 
 
 HEALTHY = ("grpo", "grpo-no-kl", "dr-grpo", "rloo", "grpo-full", "ppo", "dapo", "gspo", "cispo", "reinforce-pp")
+IN_FOUR = ("dapo", "gspo", "cispo")  # their steps have four minibatches
 
 
 def make(case: Case, folder: Path) -> Run:

@@ -89,7 +89,7 @@ def test_a_mistyped_folder_is_refused_at_once_with_the_nearest(tmp_path):
     started = time.monotonic()
     (tmp_path / "fresh").mkdir()
     with contextlib.chdir(tmp_path / "fresh"):  # where there is no runs/, it is no name on the hub either
-        assert "no such model folder" in refused("eval", "runs/grpo-tiny-2")
+        assert "no such model file or folder" in refused("eval", "runs/grpo-tiny-2")
     for name in ("runs/grpo-tiny-2", "./runs/grpo-tiny-2", str(tmp_path / "runs" / "grpo-tiny-2")):
         assert "Did you mean 'grpo-tiny-1'" in refused("eval", name)
         assert "Did you mean 'grpo-tiny-1'" in refused("train", "--model", name)

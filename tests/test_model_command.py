@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 from command import oneshot, refused
 from oneshot_rlvr.config.known import model_folder
 from oneshot_rlvr.policy.gguf import RECORD
+from oneshot_rlvr.runs import Run
 
 TINY = Path(model_folder("tiny"))
 EMBEDDINGS = "model.embed_tokens.weight"
@@ -74,7 +75,7 @@ def test_the_same_for_scripts_in_the_users_own_way():
 
 def test_a_question_needs_its_answer_and_a_model_has_to_be_there():
     assert "go together" in refused("model", "show", "tiny", "--question", "What?")
-    assert "no such model folder" in refused("model", "show", "here/is/none")
+    assert "no such model file or folder" in refused("model", "show", "here/is/none")
 
 
 def test_a_gguf_becomes_a_folder_with_the_finer_copy_of_tied_embeddings(file: Path, tmp_path: Path):
@@ -100,6 +101,7 @@ def test_a_gguf_is_a_model_by_itself_and_is_read_once(file: Path, tmp_path: Path
     code, _, err = oneshot("train", "--model", file, *sum_of, *settings)
     assert code == 0
     assert err.count("Dequantising tiny.gguf") == 1
+    assert Run(tmp_path / "run").environment["gguf"]["file"] == "tiny.gguf"
     code, out, err = oneshot("model", "show", file, *settings)
     assert code == 0
     assert "Dequantising" not in err
@@ -115,4 +117,8 @@ def test_a_file_that_is_no_gguf_is_one_line(file: Path, tmp_path: Path):
         bad.write_bytes(content)
         assert "bad.gguf" in refused("model", "import", bad, "--out", tmp_path / "never")
         assert not (tmp_path / "never").exists()
-    assert "missing.gguf" in refused("model", "import", tmp_path / "missing.gguf", "--out", tmp_path / "never")
+    assert "missing.gguf: no such file" in refused(
+        "model", "import", tmp_path / "missing.gguf", "--out", tmp_path / "x"
+    )
+    for missing in ("missing.gguf", str(tmp_path / "missing.gguf")):
+        assert "missing.gguf: no such model file or folder" in refused("model", "show", missing)

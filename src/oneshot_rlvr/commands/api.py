@@ -3,6 +3,7 @@ selectors are in `judging_api.py`."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,8 @@ def train(
         settings: configuration values by dotted key, as `--set` has them: `{"run.steps": 50}`.
         on_step: called with (step, steps, metrics) after every step.
 
+    What the doctor finds on the way is a warning.
+
     Raises:
         OneshotError: something that is asked for cannot be used; nothing has been trained then.
     """
@@ -67,7 +70,7 @@ def train(
     config, sources = as_the_model_asks(*resolve(recipe, str(model), settings or {}, flags))
     chosen = session.only(own, config) if isinstance(own, list) else session.chosen_problems(config)
     run = Run(out or new_folder(recipe, str(model)))
-    session.finish(run, config, sources, chosen, on_step, function)
+    session.finish(run, config, sources, chosen, session.watched(run, warnings.warn, on_step), function)
     return run
 
 

@@ -1,6 +1,6 @@
 """The `oneshot` command: one file a subcommand, options in, one call into the package, a few lines out.
 
-Exit codes: 0 done, 2 the user's mistake (one line, no traceback), 130 interrupted and resumable.
+Exit codes: 0 done, 1 `doctor` found something, 2 the user's mistake (one line, no traceback), 130 stopped, resumable.
 """
 
 from __future__ import annotations

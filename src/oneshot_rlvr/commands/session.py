@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 
 import oneshot_rlvr.selectors  # noqa: F401 - their reward makes itself known
+from oneshot_rlvr.analysis import Watch
+from oneshot_rlvr.commands.doctor import said
 from oneshot_rlvr.commands.terminal import plain
 from oneshot_rlvr.config import Config, build, flatten
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.evaluation import Sampling, make_validator
 from oneshot_rlvr.grading import Reward
 from oneshot_rlvr.grading.audit import audit_golds, summary
+from oneshot_rlvr.policy.gguf import origin
 from oneshot_rlvr.problems import Problem, find_problems, get_template
 from oneshot_rlvr.runs import Run
 from oneshot_rlvr.runs.environment import environment
@@ -102,7 +105,9 @@ def start(
         run.write_problems(problems)
         for line in summary(audit_golds(problems, config.grading.timeout, config.grading.workers), len(problems)):
             print(plain(f"Note: {line}"))
-        run.write_environment(environment(str(policy.device), torch.get_num_threads()))
+        gguf = origin(config.model.path)
+        about = environment(str(policy.device), torch.get_num_threads())
+        run.write_environment(about | ({} if gguf is None else {"gguf": gguf}))
         run.write_config(config, sources)
         train(trainer, validate, on_step)
 
@@ -131,6 +136,24 @@ def resume(
         run.drop_trainer_states(config.run.keep_trainer_states)  # a kill may have come between saving and dropping
         trainer = prepare(config, run, run.problems, reward=reward)
         train(trainer, _validator(config), on_step)
+
+
+def watched(run: Run, say: Callable[[str], None], on_step: OnStep | None) -> OnStep:
+    """Calls `on_step`, and says what the doctor newly finds on the way."""
+    watch = Watch(run)
+
+    def after(step: int, total: int, metrics: dict[str, float]) -> None:
+        if on_step is not None:
+            on_step(step, total, metrics)
+        try:
+            found = watch(step, metrics)
+        except OneshotError as error:  # a damaged file of an earlier step ends no training
+            found = []
+            say(f"Step {step}: not diagnosed: {error}")
+        for finding in found:
+            say(f"Step {step}: {said(finding)}")
+
+    return after
 
 
 def finish(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from oneshot_rlvr.commands.patience import long_step
@@ -12,11 +11,10 @@ from oneshot_rlvr.config import Config, resolve
 from oneshot_rlvr.config.known import model_folder
 from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.policy import Policy, load_policy
-from oneshot_rlvr.policy.gguf import RECORD
+from oneshot_rlvr.policy.gguf import origin
 from oneshot_rlvr.policy.model import as_the_model_asks, stop_sources
 from oneshot_rlvr.problems import Problem, encode_prompt, get_template
 from oneshot_rlvr.rollout import make_sampler
-from oneshot_rlvr.sealing import read_record
 from oneshot_rlvr.training.prepare import make_grader
 from oneshot_rlvr.training.source import Source
 
@@ -35,12 +33,11 @@ def shown(model: str, recipe: str, settings: list[str], problem: Problem = QUEST
     template = get_template(config.model.template)
     ids = encode_prompt(template, problem.question, policy.tokenizer)
     plan = _plan(config)
-    record = Path(model_folder(config.model.path)) / RECORD
     return {
         "model": model,
         "folder": model_folder(config.model.path),
         **_architecture(policy),
-        "gguf": read_record(record, "Import it again.") if record.exists() else None,
+        "gguf": origin(config.model.path),
         "template": template.title,
         "template_from": sources["model.template"],
         "has_chat_template": getattr(policy.tokenizer, "chat_template", None) is not None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +14,7 @@ from oneshot_rlvr.errors import OneshotError
 if TYPE_CHECKING:
     from oneshot_rlvr.commands.progress import Task
     from oneshot_rlvr.runs import Run
+    from oneshot_rlvr.training.loop import OnStep
 
 
 def train(
@@ -99,25 +99,15 @@ def _resumed(folder: Path, steps: int | None, loggers: object, quiet: bool) -> R
     return run
 
 
-def _followed(run: Run, task: Task) -> Callable[[int, int, dict[str, float]], None]:
+def _followed(run: Run, task: Task) -> OnStep:
     """Shows each step, and says what the doctor finds on the way."""
-    from oneshot_rlvr.analysis import Watch
-    from oneshot_rlvr.commands.doctor import said
     from oneshot_rlvr.commands.progress import training_note
+    from oneshot_rlvr.commands.session import watched
 
-    watch = Watch(run)
+    def say(text: str) -> None:
+        show(plain(text.encode(sys.stdout.encoding or "utf-8", "replace").decode()))
 
-    def on_step(step: int, total: int, metrics: dict[str, float]) -> None:
-        task.update(step, training_note(metrics), total)
-        try:
-            found = watch(step, metrics)
-        except OneshotError as error:  # a damaged file of an earlier step ends no training
-            found = []
-            print(f"Step {step}: not diagnosed: {error}")
-        for finding in found:
-            show(plain(f"Step {step}: {said(finding)}".encode(sys.stdout.encoding or "utf-8", "replace").decode()))
-
-    return on_step
+    return watched(run, say, lambda step, total, metrics: task.update(step, training_note(metrics), total))
 
 
 def new_folder(recipe: str, model: str) -> Path:

@@ -112,8 +112,8 @@ def _profile(model: str) -> list[Layer]:
         or (HUB_NAME.fullmatch(model) and owner != RUNS and not is_folder(owner))
     ):
         return [Layer(f"model profile {model}", {"model.path": model})]
-    if "/" in model:  # a path; the hub would be asked for it in vain
-        raise OneshotError("no such model folder", where=model, fix=beside(Path(model)))
+    if "/" in model or model.lower().endswith(".gguf"):  # a path; the hub would be asked for it in vain
+        raise OneshotError("no such model file or folder", where=model, fix=beside(Path(model)))
     raise OneshotError(
         f"unknown model {model!r}", fix=f"{nearest(model, names('profiles'))}, or give a model folder or owner/name."
     )

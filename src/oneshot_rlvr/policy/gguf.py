@@ -19,10 +19,10 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from oneshot_rlvr.config.known import read_files
+from oneshot_rlvr.config.known import model_folder, read_files
 from oneshot_rlvr.errors import FOREIGN, OneshotError, first_line
 from oneshot_rlvr.files import write_folder_atomically
-from oneshot_rlvr.sealing import write_record
+from oneshot_rlvr.sealing import read_record, write_record
 
 RECORD = "gguf.json"  # in the folder: where it comes from
 ALIKE = 0.98  # cosine of two copies of one matrix, quantised differently; two matrices have nearly 0
@@ -73,12 +73,24 @@ def import_gguf(file: Path, out: Path) -> dict[str, Any]:
     return record
 
 
+def origin(model: str) -> dict[str, Any] | None:
+    """What is recorded of the GGUF file that a configured model was made of; None where it was not.
+
+    Raises:
+        OneshotError: the record is damaged.
+    """
+    record = Path(model_folder(model)) / RECORD
+    return read_record(record, "Import it again.") if record.exists() else None
+
+
 def quantisations(file: Path) -> dict[str, str]:
     """How each tensor of a GGUF file is stored: `Q4_K`, `F32`.
 
     Raises:
-        OneshotError: the extra is not installed, or it is no GGUF file.
+        OneshotError: the extra is not installed, or there is no such file, or it is none.
     """
+    if not file.is_file():
+        raise OneshotError("no such file", where=file, fix="Give a .gguf file.")
     try:
         from gguf import GGUFReader
     except ImportError as error:
