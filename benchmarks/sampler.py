@@ -12,6 +12,7 @@ tokens (chi-squared over 64 bins), and of lengths (Kolmogorov-Smirnov).
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import tempfile
 import time
@@ -137,22 +138,27 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--model", help="a model folder instead of random weights")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32", help="of a model folder")
+    parser.add_argument("--part", choices=["order", "threads", "generate"], help="of a model folder; by default all")
     parser.add_argument("--rows", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=7)
     options = parser.parse_args()
+    rows, repeats = options.rows, options.repeats
     if options.model:
         section = ModelSection(path=options.model, device="cpu", dtype=options.dtype)
         text = get_template("boxed").render(WORDS.question)
-        result = compare(section, text, options.rows, 128, options.repeats) | {"dtype": options.dtype}
-        result["tokens_per_s_by_order"] = by_order(section, text, 32)
-        result["tokens_per_s_by_threads"] = by_threads(section, text, options.rows, 128, options.repeats)
-    else:
-        result = {
-            "spread": made(0.029, options.rows, 128, options.repeats),
-            "all_long": made(0.0, options.rows, 128, options.repeats),
+        parts = {
+            "order": lambda: by_order(section, text, 32),
+            "threads": lambda: by_threads(section, text, rows, 128, repeats),
+            "generate": lambda: compare(section, text, rows, 128, repeats),
         }
-        result["ratio_median"] = result["spread"]["ratio_median"]
-    result |= {"rows": options.rows, "threads": torch.get_num_threads()}
+        known = json.loads(options.json.read_text()) if options.json and options.json.exists() else {}
+        for name, part in parts.items():
+            if options.part in (None, name):  # each is written at once: together they take half an hour
+                known |= {name: part(), "model": Path(options.model).name, "dtype": options.dtype, "rows": rows}
+                write(known, options.json)
+        return
+    result = {"spread": made(0.029, rows, 128, repeats), "all_long": made(0.0, rows, 128, repeats)}
+    result |= {"ratio_median": result["spread"]["ratio_median"], "rows": rows, "threads": torch.get_num_threads()}
     write(result, options.json)
 
 

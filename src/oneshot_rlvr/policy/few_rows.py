@@ -1,8 +1,8 @@
 """Products of few rows with a large weight, as decoding asks for, in the order that MKL is quicker at.
 
 x W' of a few rows is W x' transposed. MKL packs the operand that it takes for the smaller one; on AMD's processors the
-usual order packs the whole weight for every token, and takes up to twice as long (docs/speed.md). Sums are added up in
-another order, so the last bits differ; small weights are left as they are.
+usual order packs the whole weight for every token, and takes longer (docs/speed.md). Sums are added up in another
+order, so the last bits differ; small weights are left as they are.
 """
 
 from __future__ import annotations
