@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.nn.functional import linear
 
-LOGITS_BUDGET = 1 << 25  # logits held at once; 128 MiB in float32
+LOGITS_BUDGET = 1 << 24  # logits held at once; 64 MiB in float32
 
 
 def token_scores(
