@@ -44,9 +44,7 @@ def measure(model: Path, settings: list[str], steps: int, scratch: Path) -> dict
     """A run in a process of its own: peak memory in GiB, and medians of the steps after the first."""
     always = [f"batch.groups_per_step={ROLLOUTS // 8}", f"sampling.max_new_tokens={TOKENS}", "run.save_every=100"]
     always += ["model.template=plain", "run.validate_every=0", "model.device=cpu", "sampling.max_prompt_tokens=256"]
-    always += [
-        "algorithm.reward=random",
-    ]
+    always.append("algorithm.reward=random")
     chosen = [f"--set={pair}" for pair in (*always, *settings)]
     out = scratch / f"run-{len(list(scratch.iterdir()))}"
     command = [sys.executable, "-m", "oneshot_rlvr", "train", "grpo-no-kl", "--model", str(model), "--quiet"]

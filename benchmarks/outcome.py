@@ -45,7 +45,12 @@ def about(packages: Sequence[str] = ()) -> dict[str, Any]:
 
 def write(figures: dict[str, Any], path: Path | None, packages: Sequence[str] = ()) -> None:
     """Print figures with machine, versions and commit, and write them if a path is given."""
-    text = json.dumps(figures | about(packages), indent=1)
+    save(figures | about(packages), path)
+
+
+def save(figures: dict[str, Any], path: Path | None) -> None:
+    """Print figures, and write them if a path is given."""
+    text = json.dumps(figures, indent=1)
     print(text)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)

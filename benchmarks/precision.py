@@ -23,18 +23,12 @@ from oneshot_rlvr.policy import Policy, load_policy
 from oneshot_rlvr.policy.forward import Scorer
 from oneshot_rlvr.policy.precision import has_half
 from oneshot_rlvr.problems import get_template
-from oneshot_rlvr.rollout import LockstepSampler, Prompt, SamplingParams
+from oneshot_rlvr.rollout import LockstepSampler
 from outcome import write
+from sampler import Ids, timed
 from shapes import WORDS
 
 DTYPES = ("float32", "bfloat16")
-Ids = tuple[int, ...]
-
-
-def sampled(policy: Policy, prompt: Ids, rows: int, tokens: int, seed: int) -> list[Ids]:
-    """Responses at temperature 1."""
-    params = SamplingParams(temperature=1.0, max_new_tokens=tokens, seed=(seed,))
-    return [r.response_ids for r in LockstepSampler(policy).sample([Prompt("p", prompt, 0)], rows, params)[0]]
 
 
 def scored(policy: Policy, prompt: Ids, responses: Sequence[Ids]) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -65,7 +59,7 @@ def compare(folder: str, rows: int, tokens: int) -> dict[str, Any]:
     """Log-probabilities and gradients of both dtypes on the same responses."""
     exact, half = (load_policy(ModelSection(path=folder, device="cpu", dtype=dtype)) for dtype in DTYPES)
     prompt = tuple(exact.tokenizer(get_template("boxed").render(WORDS.question))["input_ids"])
-    responses, others = (sampled(exact, prompt, rows, tokens, seed) for seed in (0, 1))
+    responses, others = (timed(LockstepSampler(exact), prompt, rows, tokens, seed)[0] for seed in (0, 1))
     logprobs, gradient = scored(exact, prompt, responses)
     rounded, rounded_gradient = scored(half, prompt, responses)
     apart = rounded - logprobs

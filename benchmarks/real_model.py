@@ -32,7 +32,7 @@ from oneshot_rlvr.policy.model import as_the_model_asks
 from oneshot_rlvr.problems import Problem, find_problems, to_jsonl
 from oneshot_rlvr.runs import ModelScores, Run
 from oneshot_rlvr.training import prepare
-from outcome import about
+from outcome import about, save
 
 CANDIDATES, TRIES, SHORT, LONGEST = 16, 8, 160, 6  # problems, samples each, characters of a question, of an answer
 STEPS, TOKENS, TEST_TOKENS = 24, 192, 512
@@ -240,10 +240,7 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     table = study(options.model, options.seeds, out, options.sums, options.limit)
     known = json.loads(options.json.read_text()) if options.json and options.json.exists() else {}
-    figures = known | {Path(options.model).name: table | {"about": about()}}
-    print(json.dumps(figures, indent=1))
-    if options.json:
-        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+    save(known | {Path(options.model).name: table | {"about": about()}}, options.json)
 
 
 if __name__ == "__main__":

@@ -16,9 +16,10 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -32,10 +33,10 @@ from oneshot_rlvr.rollout import LockstepSampler, Prompt, SamplingParams
 from outcome import write
 from shapes import WORDS, forward_operations, matrix_rate, prompt_text, small, spread, write_model
 
+Ids = tuple[int, ...]
 
-def generated(
-    model: PreTrainedModel, ids: list[int], rows: int, tokens: int, stop_ids: Collection[int]
-) -> list[tuple[int, ...]]:
+
+def generated(model: PreTrainedModel, ids: list[int], rows: int, tokens: int, stop_ids: Collection[int]) -> list[Ids]:
     """Responses from Transformers' `generate`."""
     with torch.no_grad():
         found = model.generate(  # pyrefly: ignore[not-callable]
@@ -50,6 +51,20 @@ def generated(
     return responses
 
 
+def timed(sampler: LockstepSampler, ids: Sequence[int], rows: int, tokens: int, seed: int) -> tuple[list[Ids], float]:
+    """Our responses to a prompt at temperature 1, and the seconds that they took."""
+    started = time.perf_counter()
+    params = SamplingParams(temperature=1.0, max_new_tokens=tokens, seed=(seed,))
+    found = [r.response_ids for r in sampler.sample([Prompt("p", tuple(ids), 0)], rows, params)[0]]
+    return found, time.perf_counter() - started
+
+
+def rate_of(sampler: LockstepSampler, ids: Sequence[int], rows: int, tokens: int, seed: int) -> float:
+    """Our tokens a second."""
+    responses, seconds = timed(sampler, ids, rows, tokens, seed)
+    return sum(map(len, responses)) / seconds
+
+
 def compare(section: ModelSection, text: str, rows: int, tokens: int, repeats: int) -> dict[str, Any]:
     """Seconds, tokens and responses of both."""
     policy = load_policy(section)
@@ -57,16 +72,14 @@ def compare(section: ModelSection, text: str, rows: int, tokens: int, repeats: i
     ids = policy.tokenizer(text)["input_ids"]
     torch.manual_seed(0)
     seconds: dict[str, list[float]] = {"lockstep": [], "generate": []}
-    responses: dict[str, list[tuple[int, ...]]] = {"lockstep": [], "generate": []}
+    responses: dict[str, list[Ids]] = {"lockstep": [], "generate": []}
     sampler = LockstepSampler(policy)
     for turn in range(repeats + 1):  # the first of each warms up
-        started = time.perf_counter()
-        params = SamplingParams(temperature=1.0, max_new_tokens=tokens, seed=(turn,))
-        ours = [r.response_ids for r in sampler.sample([Prompt("p", tuple(ids), 0)], rows, params)[0]]
+        ours, took = timed(sampler, ids, rows, tokens, turn)
         middle = time.perf_counter()
         theirs = generated(plain, ids, rows, tokens, policy.stop_ids)
         if turn:
-            seconds["lockstep"].append(middle - started)
+            seconds["lockstep"].append(took)
             seconds["generate"].append(time.perf_counter() - middle)
             responses["lockstep"] += ours
             responses["generate"] += theirs
@@ -92,15 +105,12 @@ def compare(section: ModelSection, text: str, rows: int, tokens: int, repeats: i
 def by_threads(section: ModelSection, text: str, rows: int, tokens: int, repeats: int) -> dict[str, float]:
     """Tokens a second of ours on one thread and on all, interleaved."""
     policy, everything = load_policy(section), torch.get_num_threads()
-    sampler, prompt = LockstepSampler(policy), Prompt("p", tuple(policy.tokenizer(text)["input_ids"]), 0)
+    sampler, ids = LockstepSampler(policy), policy.tokenizer(text)["input_ids"]
     rates: dict[int, list[float]] = {1: [], everything: []}
     for turn in range(repeats):
         for threads, found in rates.items():
             torch.set_num_threads(threads)
-            started = time.perf_counter()
-            params = SamplingParams(temperature=1.0, max_new_tokens=tokens, seed=(turn,))
-            count = sum(len(r.response_ids) for r in sampler.sample([prompt], rows, params)[0])
-            found.append(count / (time.perf_counter() - started))
+            found.append(rate_of(sampler, ids, rows, tokens, turn))
     torch.set_num_threads(everything)
     return {str(threads): statistics.median(found) for threads, found in rates.items()}
 
@@ -108,20 +118,16 @@ def by_threads(section: ModelSection, text: str, rows: int, tokens: int, repeats
 def by_order(section: ModelSection, text: str, tokens: int) -> dict[str, dict[str, float]]:
     """Tokens a second of ours with few rows multiplied weight first (`policy/few_rows.py`), and not, interleaved."""
     policy, pays = load_policy(section), few_rows.pays
-    sampler, prompt = LockstepSampler(policy), Prompt("p", tuple(policy.tokenizer(text)["input_ids"]), 0)
+    sampler, ids = LockstepSampler(policy), policy.tokenizer(text)["input_ids"]
     found: dict[str, dict[str, float]] = {}
     for rows in (8, 32, 64):
         rates: dict[bool, list[float]] = {True: [], False: []}
         for turn in range(3):
             for first in rates:
-                setattr(few_rows, "pays", lambda first=first: first and pays())  # noqa: B010
-                started = time.perf_counter()
-                params = SamplingParams(temperature=1.0, max_new_tokens=tokens, seed=(turn,))
-                count = sum(len(r.response_ids) for r in sampler.sample([prompt], rows, params)[0])
-                rates[first].append(count / (time.perf_counter() - started))
+                with patch.object(few_rows, "pays", lambda first=first: first and pays()):
+                    rates[first].append(rate_of(sampler, ids, rows, tokens, turn))
         first, not_first = (statistics.median(rates[first]) for first in (True, False))
         found[str(rows)] = {"weight_first": first, "as_usual": not_first, "ratio": first / not_first}
-    setattr(few_rows, "pays", pays)  # noqa: B010
     return found
 
 

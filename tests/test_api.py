@@ -62,6 +62,14 @@ def rewarded(problem, responses):
     return [float(r.tokens) for r in responses]
 
 
+def test_what_is_wrong_is_a_warning_without_control_characters(tmp_path):
+    cut = SHORT | {"run.steps": 5, "sampling.max_new_tokens": 2, "run.validate_every": 0}
+    hostile = Problem("sum", "What is 3 + 4?", "7\x1b[2J", "test")
+    with pytest.warns(UserWarning, match="truncated") as caught:
+        oneshot.train("grpo", model="tiny", problems=[hostile], settings=cut, out="run")
+    assert "\x1b" not in "".join(str(one.message) for one in caught)
+
+
 def test_an_unfinished_run_goes_on_and_another_is_refused(tmp_path):
     given = {"model": "tiny", "problems": [Problem("a", "What is 3 + 4 + 5?", "12", "test")], "reward": rewarded}
     settings = {**SHORT, "run.steps": 3, "run.save_every": 1}

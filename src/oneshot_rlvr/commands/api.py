@@ -12,6 +12,7 @@ from oneshot_rlvr.analysis import Finding
 from oneshot_rlvr.analysis import diagnose as examine_run
 from oneshot_rlvr.commands import session
 from oneshot_rlvr.commands.choosing import candidates_of
+from oneshot_rlvr.commands.terminal import plain
 from oneshot_rlvr.commands.train import new_folder
 from oneshot_rlvr.config import resolve
 from oneshot_rlvr.errors import OneshotError
@@ -70,8 +71,13 @@ def train(
     config, sources = as_the_model_asks(*resolve(recipe, str(model), settings or {}, flags))
     chosen = session.only(own, config) if isinstance(own, list) else session.chosen_problems(config)
     run = Run(out or new_folder(recipe, str(model)))
-    session.finish(run, config, sources, chosen, session.watched(run, warnings.warn, on_step), function)
+    session.finish(run, config, sources, chosen, session.watched(run, _warn, on_step), function)
     return run
+
+
+def _warn(text: str) -> None:
+    """A warning without the control characters that a model may have put into an answer."""
+    warnings.warn(plain(text).plain, stacklevel=2)
 
 
 def as_problems(given: Sequence[Problem | tuple[str, str] | Mapping[str, Any]]) -> list[Problem]:

@@ -76,7 +76,7 @@ def _cost(found: dict[str, Any]) -> list[str]:
         f"A step of the recipe: about {spoken(plan['seconds']['step'])} at a mean length of {plan['mean_length']:.0f} "
         f"tokens; peak {plan['memory_gib']['peak']:.2f} GiB, {fits} {plan['memory_of_device_gib']:.0f} GiB."
     )
-    return [cost, *([found["long_step"]] if found["long_step"] else [])]
+    return [cost, found["long_step"]] if found["long_step"] else [cost]
 
 
 def _answered(found: dict[str, Any]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from oneshot_rlvr.commands.planner import known_shape, make_plan, name_here, sampled
+from oneshot_rlvr.commands.planner import make_plan, name_here, plan_here, sampled
 from oneshot_rlvr.config import Config
 from oneshot_rlvr.policy.model import is_small
 
@@ -17,9 +17,9 @@ def long_step(config: Config, plan: dict[str, Any] | None = None) -> str | None:
 
     `plan` is the configuration's, where it is made already.
     """
-    if name_here(config.model.device) != "cpu" or is_small(config.model) or known_shape(config.model) is None:
+    if is_small(config.model) or name_here(config.model.device) != "cpu" or not (plan := plan or plan_here(config)):
         return None
-    took = (plan or make_plan(config, "cpu"))["seconds"]["step"]
+    took = plan["seconds"]["step"]
     if took <= PATIENCE:
         return None
     groups, tokens, parts = config.batch.groups_per_step, config.sampling.max_new_tokens, config.batch.minibatches

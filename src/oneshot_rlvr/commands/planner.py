@@ -339,6 +339,12 @@ def make_plan(config: Config, gpu: str, length: float | None = None) -> dict[str
     }
 
 
+def plan_here(config: Config) -> dict[str, Any] | None:
+    """The plan on this machine; None where the device's rates or the model's sizes are not known."""
+    device = name_here(config.model.device)
+    return None if device is None or known_shape(config.model) is None else make_plan(config, device)
+
+
 def what_happened(run: Run) -> dict[str, float]:
     """Medians of a run's steps in the plan's words: seconds, mean length, and peak memory where it was recorded.
 

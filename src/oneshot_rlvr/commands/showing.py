@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from oneshot_rlvr.commands.patience import long_step
-from oneshot_rlvr.commands.planner import known_shape, make_plan, name_here
+from oneshot_rlvr.commands.planner import plan_here
 from oneshot_rlvr.config import Config, resolve
 from oneshot_rlvr.config.known import model_folder
 from oneshot_rlvr.errors import OneshotError
@@ -32,7 +32,7 @@ def shown(model: str, recipe: str, settings: list[str], problem: Problem = QUEST
     policy = load_policy(config.model, config.speed.shared_prefix)
     template = get_template(config.model.template)
     ids = encode_prompt(template, problem.question, policy.tokenizer)
-    plan = _plan(config)
+    plan = plan_here(config)
     return {
         "model": model,
         "folder": model_folder(config.model.path),
@@ -87,12 +87,6 @@ def _stops(policy: Policy, config: Config) -> list[dict[str, Any]]:
         }
         for token in tokens
     ]
-
-
-def _plan(config: Config) -> dict[str, Any] | None:
-    """Memory and seconds of a step here; None where this device's rates or the model's sizes are not known."""
-    device = name_here(config.model.device)
-    return None if device is None or known_shape(config.model) is None else make_plan(config, device)
 
 
 def _answers(policy: Policy, config: Config, problem: Problem) -> list[dict[str, Any]]:

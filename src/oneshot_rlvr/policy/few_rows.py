@@ -32,8 +32,7 @@ def pays() -> bool:
 def multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """`linear(x, weight, bias)`, the weight first where that is quicker and no gradient is wanted."""
     few = x.dim() > 1 and x.numel() <= ROWS * x.shape[-1]
-    large = weight.numel() >= WEIGHTS and weight.dtype == torch.float32
-    if few and large and not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu") and pays():
+    if few and _large(weight) and not torch.is_grad_enabled() and not torch.is_autocast_enabled("cpu") and pays():
         return product(x, weight, bias)
     return linear(x, weight, bias)
 
@@ -45,6 +44,10 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return out.T.contiguous().view(*x.shape[:-1], len(weight))
 
 
+def _large(weight: Tensor) -> bool:
+    return weight.numel() >= WEIGHTS and weight.dtype == torch.float32
+
+
 def _forward(self: Any, x: Tensor) -> Tensor:
     return multiply(x, self.weight, self.bias)
 
@@ -53,7 +56,7 @@ def weights_first(model: nn.Module) -> int:
     """Let large float32 layers of a model on a CPU multiply few rows in that order; returns how many do."""
     changed = 0
     for module in model.modules() if pays() else ():
-        if type(module) is nn.Linear and module.weight.dtype == torch.float32 and module.weight.numel() >= WEIGHTS:
+        if type(module) is nn.Linear and _large(module.weight):
             module.forward = MethodType(_forward, module)
             changed += 1
     return changed

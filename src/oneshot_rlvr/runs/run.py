@@ -211,7 +211,7 @@ class Run:
 
     def note_divergence(self, step: int, why: str) -> None:
         """Record how a run ended, for the doctor."""
-        write_atomically(self._diverged_path, json.dumps({"step": step, "why": why}))
+        write_record(self._diverged_path, {"step": step, "why": why})
 
     @property
     def _diverged_path(self) -> Path:
