@@ -33,6 +33,7 @@ from oneshot_rlvr.problems import Problem, find_problems, to_jsonl
 from oneshot_rlvr.runs import ModelScores, Run
 from oneshot_rlvr.training import prepare
 from outcome import about, save
+from real_page import show
 
 CANDIDATES, TRIES, SHORT, LONGEST = 16, 8, 160, 6  # problems, samples each, characters of a question, of an answer
 STEPS, TOKENS, TEST_TOKENS = 24, 192, 512
@@ -234,13 +235,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--limit", type=int, default=100, help="test problems of each suite")
     parser.add_argument("--sums", action="store_true", help="one sum, and others asked")
-    parser.add_argument("--json", type=Path, help="write or add to this table")
+    parser.add_argument("--json", type=Path, help="write or add to this table; a figure and transcripts beside it")
     options = parser.parse_args()
     out = options.out / (Path(options.model).name + "-sums" * options.sums)
     out.mkdir(parents=True, exist_ok=True)
     table = study(options.model, options.seeds, out, options.sums, options.limit)
     known = json.loads(options.json.read_text()) if options.json and options.json.exists() else {}
-    save(known | {Path(options.model).name: table | {"about": about()}}, options.json)
+    known |= {Path(options.model).name: table | {"about": about()}}
+    save(known, options.json)
+    if options.json:
+        show(known, options.json)
 
 
 if __name__ == "__main__":

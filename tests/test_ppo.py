@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import signal
+import time
 
 import pytest
 import torch
@@ -150,7 +151,7 @@ def test_killed_and_resumed_it_is_the_same_to_the_bit_critic_included(reference_
     run = Run(tmp_path / "run")
     process = children.start("train", "ppo", "--model", "tiny", "--out", run.path, *settings)
     while len(run.metrics()) < 2 and process.is_alive():
-        pass
+        time.sleep(0.002)
     process.kill()
     process.join()
     assert process.exitcode == -signal.SIGKILL, "the run ended before it could be killed"

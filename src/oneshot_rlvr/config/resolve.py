@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
@@ -70,6 +71,11 @@ def _read(path: Any, where: str) -> dict[str, Any]:
     return values
 
 
+@cache
+def _shipped(kind: Kind, name: str) -> dict[str, Any]:
+    return _read(_folder(kind) / f"{name}.yaml", name)
+
+
 def layers_of(kind: Kind, name: str, seen: tuple[str, ...] = ()) -> list[Layer]:
     """The values of a recipe or profile, after those of what it is `like`.
 
@@ -83,7 +89,7 @@ def layers_of(kind: Kind, name: str, seen: tuple[str, ...] = ()) -> list[Layer]:
     if own_file:
         values = _read(Path(name), name)
     elif name in names(kind):
-        values = _read(_folder(kind) / f"{name}.yaml", label)
+        values = dict(_shipped(kind, name))
     else:
         what = "recipe" if kind == "recipes" else "model"
         raise OneshotError(f"unknown {what} {name!r}", fix=f"{nearest(name, names(kind))}, or give a YAML file.")

@@ -162,8 +162,10 @@ def _mend_tokenizer_auto_map(path: Path) -> None:
         path.write_text(json.dumps(config, indent=2), encoding="utf-8")
 
 
-def load_policy(section: ModelSection, share_prefix: bool = True) -> Policy:
+def load_policy(section: ModelSection, share_prefix: bool = True, tokenizer: Any = None) -> Policy:
     """Load a policy as configured; without `share_prefix` it computes prompts as the model does.
+
+    A `tokenizer` that was loaded from the same place is not loaded again.
 
     Raises:
         OneshotError: no such model, unreadable or missing weights, no tokenizer, or custom code without permission.
@@ -171,7 +173,8 @@ def load_policy(section: ModelSection, share_prefix: bool = True) -> Policy:
     _use_threads(section.threads)
     source = model_folder(section.path)
     _refuse_unasked_code(source, section.trust_remote_code)
-    tokenizer = load_tokenizer(source, section.trust_remote_code)
+    if tokenizer is None:
+        tokenizer = load_tokenizer(source, section.trust_remote_code)
     model = _load_model(source, section)
     for module in model.modules():  # dropout would make the ratio of an on-policy step differ from 1
         if isinstance(module, torch.nn.Dropout):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -26,6 +26,6 @@ def to_jsonl(problems: Iterable[Problem]) -> str:
     """Problems as jsonl that `load_problems` reads back unchanged."""
     lines = []
     for problem in problems:
-        row = {key: value for key, value in asdict(problem).items() if value not in (None, {})}
+        row = {key: value for key, value in vars(problem).items() if value not in (None, {})}
         lines.append(json.dumps(row, ensure_ascii=False) + "\n")
     return "".join(lines)

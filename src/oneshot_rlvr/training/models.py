@@ -119,7 +119,9 @@ def load_frozen(config: Config, needs: Set[str], policy: Policy) -> dict[str, Po
     """
     found = {}
     if base := needs & {"reference", "informed"}:
-        own = policy if config.model.lora_rank else load_policy(config.model, config.speed.shared_prefix)
+        own = policy
+        if not config.model.lora_rank:
+            own = load_policy(config.model, config.speed.shared_prefix, policy.tokenizer)
         found |= dict.fromkeys(sorted(base), own)
     if "teacher" in needs:
         if config.algorithm.teacher is None:
