@@ -300,3 +300,84 @@ def test_control_characters_of_a_model_do_not_reach_the_terminal(tmp_path):
     assert "\x1b" not in out
     watch = Watch(run)
     assert next(f.finding for line in run.metrics() for f in watch(line["step"], line)) == "truncated"
+
+
+def asked(case: Case, **algorithm: Any) -> Case:
+    """The same run, of another algorithm."""
+    changed = case.config.algorithm.model_copy(update=algorithm)
+    return replace(case, config=case.config.model_copy(update={"algorithm": changed}))
+
+
+@pytest.mark.parametrize("name", ["__main__:<lambda>", "mine:made.<locals>.reward", "mine:Judge.pay"])
+def test_a_reward_whose_name_nobody_could_write_is_a_reward_of_ones_own(name):
+    assert examine(asked(made(RISING), reward=name)) == []
+    hacked = made([0.25] * 12, lambda share: [r | {"reward": 1.0} for r in several(share)] + [row(reward=0.0)])
+    assert first(asked(hacked, reward=name)) == "format-hacking"
+
+
+def judged(share: float) -> Rows:
+    """Nothing is the gold; a judge of the user's own takes this share all the same."""
+    rows = several(share)
+    return [r | {"outcome": "wrong", "extracted": str(i % 7)} for i, r in enumerate(rows)]
+
+
+def test_a_judge_that_takes_other_answers_than_the_gold_is_not_called_hacked():
+    case = made([*RISING, *[0.875] * 4], judged, outcome__correct=0.0)
+    assert {f.finding for f in examine(case)} >= {"format-hacking"}
+    assert examine(asked(case, reward="logic:verifier")) == []
+    settles = made([*RISING, *[1.0] * 8], judged, outcome__correct=lambda step: max(0.0, 0.25 - step / 20))
+    assert examine(asked(settles, reward="logic:verifier")) == []
+    assert examine(asked(case, reward="majority + overlong(cache=10)")) == []
+    assert first(asked(case, reward="majority + accuracy")) == "format-hacking"
+
+
+@pytest.mark.parametrize("changed", [{"advantage": "rent"}, {"advantage": "intuitor"}, {"reward": "majority"}])
+def test_agreement_on_a_wrong_answer_is_what_was_asked_for(changed):
+    case = made([0.25] * 8 + [0.0] * 12, policy__entropy=lambda step: 0.5 / step)
+    assert {f.finding for f in examine(case)} >= {"entropy-collapse", "learning-rate-high"}
+    assert examine(asked(case, **changed)) == []
+
+
+def test_groups_of_one_are_trained_on():
+    alone = made(
+        RISING, lambda share: [r | {"group": i} for i, r in enumerate(several(share))], ("batch.group_size=1",)
+    )
+    assert examine(alone) == []
+
+
+def test_a_hard_problem_that_pays_its_form_is_too_hard_and_soon_no_constant_reward():
+    boxed = [row(f"{i}: {WRONG if i % 2 else 'none'}", "wrong", group=i // 8, extracted=str(i)) for i in range(32)]
+    paid = made([0.0] * 24, lambda share: [r | {"reward": 0.5 * ("boxed" in r["text"])} for r in boxed])
+    assert first(paid) == "no-variance-too-hard"
+    minus = made([0.0] * 6, lambda share: [r | {"reward": -1.0} for r in boxed])
+    assert first(minus) == "no-variance-too-hard"
+
+
+def test_without_a_box_no_other_place_is_advised():
+    rows = [row("The sum is 7.", "no_answer", extracted=None)] * 26 + several(1.0)[:6]
+    found = [f.finding for f in examine(made([0.2] * 24, lambda share: rows))]
+    assert "no-box" not in found
+
+
+def test_a_run_whose_beginning_is_gone_is_not_said_to_have_begun_so():
+    whole = made([1.0] * 70, group__zero_variance_fraction=1.0, policy__entropy=3.0)
+    assert first(whole) == "no-variance-solved"
+    assert examine(replace(whole, metrics=whole.metrics[60:])) == []
+
+
+def test_evidence_shows_small_numbers_and_the_gold_that_is_meant():
+    low = made(FLAT, settings=("optimizer.learning_rate=2e-7",), policy__kl=3e-7)
+    (finding,) = examine(replace(low, config=low.config.model_copy()))
+    assert finding.evidence["learning_rate"] == 2e-7
+    other = Problem("other", "What is 1 + 1?", "two and a bit", "test")
+    rows = [*several(0.5)[:16], *(r | {"problem_id": "other", "outcome": "unscorable"} for r in several(0.5)[:16])]
+    case = replace(made([0.5] * 8, lambda share: rows), problems=[SUM, other])
+    assert examine(case)[0].evidence["gold"] == "two and a bit"
+
+
+def test_a_file_that_cannot_be_read_is_said_once_and_a_run_goes_on(tmp_path):
+    run = tiny_run(tmp_path / "run", "run.steps=2")
+    run._rollouts_path(1).write_bytes(b"damaged")
+    out = oneshot("train", "--resume", run.path, "--steps", 12, "--quiet")
+    assert out[0] == 0
+    assert (out[1] + out[2]).count("not diagnosed") == 1

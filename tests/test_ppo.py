@@ -188,7 +188,10 @@ def test_the_policy_waits_while_the_critic_warms_up(tmp_path):
     assert same(base, weights(run, 2))
     assert not same(base, weights(run, 3))
     assert not same(critic_of(run, 1), critic_of(run, 2))
-    assert [line["policy/grad_norm"] > 0 for line in run.metrics()] == [False, False, True]
+    waits, _, trains = lines = run.metrics()
+    assert [line["policy/grad_norm"] > 0 for line in lines] == [False, False, True]
+    assert trains.keys() - waits.keys() == {"policy/kl", "policy/clip_fraction", "policy/sampler_gap"}
+    assert waits["policy/entropy"] == pytest.approx(trains["policy/entropy"], rel=0.5)  # by the sampler
 
 
 def test_kl_is_steered_by_hand():

@@ -9,14 +9,18 @@ from typing import Any
 
 from oneshot_rlvr.config import Config
 from oneshot_rlvr.config.spec import parse
+from oneshot_rlvr.errors import OneshotError
 from oneshot_rlvr.problems import Problem
 from oneshot_rlvr.runs import Run
 
 WINDOW = 5  # steps at either end
 ENOUGH = 32  # rollouts that say how a run began
 ROLLOUTS = 160  # that are looked at together at least
+RIGHT = {"accuracy", "length_kimi", "cosine_length"}  # rewards of right answers
 OTHERS = {"majority", "random", "same_answer", "score", "selector", "steps_credit", "verdict", "wrong_label"}
 RELATIVE = ("grpo", "dr_grpo", "rloo", "max_rl")  # advantages that compare inside a group
+WITHOUT = ("rent", "intuitor", "distillation", "self_distillation")  # advantages that no reward enters
+OWN, OFTEN = ":", 0.1
 Row = dict[str, Any]
 
 
@@ -48,7 +52,12 @@ class Case:
 
     @property
     def start(self) -> Sequence[Row]:
-        """The metrics of the first step, or of the first few where steps are small: the base, as good as untouched."""
+        """The metrics of the first step, or of the first few where steps are small: the base, as good as untouched.
+
+        None where the beginning is not recorded (any more).
+        """
+        if self.metrics[0]["step"] != 1:
+            return []
         each = self.config.batch.groups_per_step * self.config.batch.group_size
         return self.metrics[: min(WINDOW, -(-ENOUGH // each))]
 
@@ -126,9 +135,30 @@ def broke(case: Case) -> dict[str, float] | None:
     return {"outcome/correct at best": best, "outcome/correct at last": now}
 
 
+def advantage_of(case: Case) -> str:
+    """The advantage's name."""
+    return case.config.algorithm.advantage.partition("(")[0]
+
+
 def pays_others(case: Case) -> bool:
-    """Whether the reward is meant to pay other answers than right ones: then that few are right is no fault."""
-    return {term.name for term in parse(case.config.algorithm.reward, "algorithm.reward")} <= OTHERS
+    """Whether training is meant to reach other answers than right ones: then that few are right is no fault.
+
+    By what the rewards are for; a function of the user's own pays others if it tells wrong answers apart.
+    """
+    try:
+        names = {term.name for term in parse(case.config.algorithm.reward, "algorithm.reward")}
+    except OneshotError:  # a lambda or a method, given in Python, is known by a name that nobody could write
+        names = {OWN}
+    if any(":" in name for name in names) and not names & RIGHT:
+        return any(_tells_apart(case.rows(case.ends), outcome) for outcome in ("wrong", "no_answer"))
+    return advantage_of(case) in WITHOUT or bool(names & OTHERS and not names & RIGHT)
+
+
+def _tells_apart(rows: Sequence[Row], outcome: str) -> bool:
+    """Whether responses that the gold makes the same earn this or that, both often: another judge decides."""
+    earned = [row["reward"] for row in rows if row["outcome"] == outcome and row["reward"] is not None]
+    middle = (max(earned, default=0.0) + min(earned, default=0.0)) / 2
+    return len(earned) >= ENOUGH and OFTEN <= statistics.fmean(reward > middle for reward in earned) <= 1 - OFTEN
 
 
 def average(lines: Sequence[Row], name: str) -> float:

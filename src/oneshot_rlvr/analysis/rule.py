@@ -56,7 +56,7 @@ class Finding:
             for row in different
         ]
         evidence = {
-            name: round(value, 6) if isinstance(value, float) else value for name, value in sign.evidence.items()
+            name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in sign.evidence.items()
         }
         return cls(rule.name, rule.severity, sign.step, evidence | {"transcripts": shown}, rule.fix)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections import Counter
 
-from oneshot_rlvr.analysis.case import RELATIVE, WINDOW, Case, Row, average, broke, pays_others, share
+from oneshot_rlvr.analysis.case import WINDOW, Case, Row, average, broke, pays_others, share
 from oneshot_rlvr.analysis.rule import Sign, rule
 from oneshot_rlvr.grading.features import answer_counts, boxes
 from oneshot_rlvr.problems import get_template
@@ -49,8 +49,10 @@ def unscorable(case: Case) -> Sign | None:
     none = share(judged, lambda row: row["reward"] is None)
     if max(none, late) < FEW:
         return None
-    evidence = {"without reward": none, "not graded": late, "gold": case.problems[0].answer[:80]}
-    return Sign(case.began, evidence, [row for row in rows if row["reward"] is None or _ungraded(row)])
+    shown = [row for row in rows if row["reward"] is None or _ungraded(row)]
+    golds = {problem.id: problem.answer for problem in case.problems}
+    gold = golds.get(shown[0]["problem_id"], "")[:80]
+    return Sign(case.began, {"without reward": none, "not graded": late, "gold": gold}, shown)
 
 
 def _ungraded(row: Row) -> bool:
@@ -73,7 +75,7 @@ def constant_reward(case: Case) -> Sign | None:
     earned = {row["reward"] for row in rows if row["reward"] is not None}
     mixed = {row["outcome"] == "correct" for row in rows}
     boxed = {boxes(row["text"]) for row in rows[:2000]}
-    if len(earned) != 1 or mixed == {True} or (len(mixed) < 2 and (len(boxed) < 2 or earned == {0.0})):
+    if len(earned) != 1 or mixed == {True} or (len(mixed) < 2 and (len(boxed) < 2 or max(earned) <= 0)):
         return None  # nothing differs, or all is right, or nothing is: another rule's
     evidence = {"reward": earned.pop(), "correct": share(rows, lambda row: row["outcome"] == "correct")}
     return Sign(case.began, evidence, _one_of_each(rows))
@@ -166,6 +168,8 @@ def no_box(case: Case) -> Sign | None:
     missed = [row for row in rows if row["outcome"] == "no_answer"]
     if not missed or len(missed) < (SOME if _passed(case) else MOST) * len(rows) or _mended(case) or pays_others(case):
         return None
+    if share(missed, lambda row: boxes(row["text"])) < SOME:
+        return None
     evidence = {"without an answer": len(missed) / len(rows), "boxed": share(rows, lambda row: boxes(row["text"]))}
     evidence |= {"mode": case.config.grading.mode, "template": get_template(case.config.model.template).title}
     return Sign(case.began, evidence, missed)
@@ -196,9 +200,8 @@ def identical(case: Case) -> Sign | None:
     """A group has hardly two different responses."""
     distinct = _distinct(case)
     size, temperature = case.config.batch.group_size, case.config.sampling.temperature
-    alone = size < 2 and case.config.algorithm.advantage.partition("(")[0] in RELATIVE
     alike = 1 + 1.8 * min(1.0, (size - 1) / 7)  # a group of eight has hardly three, one of two hardly more than one
-    if not (alone or (temperature < FEW and distinct < alike)):
+    if temperature >= FEW or distinct >= alike:
         return None
     evidence = {"different texts in a group": distinct, "temperature": temperature, "group_size": size}
     return Sign(case.began, evidence | {"answer/entropy": average(case.first, "answer/entropy")}, case.rows(case.first))
@@ -258,9 +261,10 @@ def solved(case: Case) -> Sign | None:
     "(batch.group_size), or hints (`ghpo`).",
 )
 def too_hard(case: Case) -> Sign | None:
-    """Nothing is rewarded, at first and at last."""
+    """No answer is right, at first and at last; and nothing else that is rewarded has led to one in some time."""
     flat = average(case.metrics, "group/zero_variance_fraction")
     right = average(case.metrics, "outcome/correct")
-    if flat < 0.99 or right > 0.002 or len(case.metrics) < WINDOW:
+    lost = flat >= 0.99 or (_passed(case) and not pays_others(case))
+    if not lost or right > 0.002 or len(case.metrics) < WINDOW:
         return None
     return Sign(case.began, {"group/zero_variance_fraction": flat, "outcome/correct": right}, case.rows(case.last))

@@ -7,7 +7,18 @@ from collections.abc import Sequence
 
 from scipy.stats import linregress
 
-from oneshot_rlvr.analysis.case import RELATIVE, WINDOW, Case, average, broke, pays_others, share, width_of, windows
+from oneshot_rlvr.analysis.case import (
+    RELATIVE,
+    WINDOW,
+    Case,
+    advantage_of,
+    average,
+    broke,
+    pays_others,
+    share,
+    width_of,
+    windows,
+)
 from oneshot_rlvr.analysis.rule import Sign, rule
 from oneshot_rlvr.grading.features import boxes
 
@@ -63,7 +74,8 @@ def entropy_collapse(case: Case) -> Sign | None:
     right, flat = average(case.last, "outcome/correct"), average(case.last, "group/zero_variance_fraction")
     meant = case.config.algorithm.surrogate == "none" or "entropy" in (case.config.run.stop_when or "")
     pushed = coefficient <= -USUAL_ENTROPY and last < first / 2 and not meant
-    stuck = last < first / 5 and right < 0.3 and flat > 0.8 and _answers(case)
+    wanted = not meant and not pays_others(case)
+    stuck = last < first / 5 and right < 0.3 and flat > 0.8 and wanted and _answers(case)
     if len(case.metrics) < 2 * WINDOW or not (pushed or stuck):
         return None
     evidence = {"policy/entropy at first": first, "policy/entropy at last": last, "outcome/correct": right}
@@ -119,7 +131,7 @@ def learning_rate_high(case: Case) -> Sign | None:
         return Sign(int(case.diverged["step"]), evidence, case.rows(case.last))
     lost = None if pays_others(case) else broke(case)
     entropy = windows(case, "policy/entropy")
-    risen = max(entropy) - average(case.start, "policy/entropy")
+    risen = max(entropy) - average(case.start or case.first, "policy/entropy")
     boxed = [average(lines, "response/boxed_fraction") for lines in (case.start, case.last)]
     gone = boxed[0] > 0.3 and boxed[1] < boxed[0] / 5 and average(case.last, "outcome/correct") < 0.1
     away = average(case.last, "policy/kl") > AWAY
@@ -219,7 +231,7 @@ def no_variance(case: Case) -> Sign | None:
     """From the first step to the last hardly a group differs, and it is not because all is solved."""
     flat = [average(lines, "group/zero_variance_fraction") for lines in (case.metrics[:LONG], case.last)]
     right = average(case.last, "outcome/correct")
-    compared = case.config.algorithm.advantage.partition("(")[0] in RELATIVE
+    compared = advantage_of(case) in RELATIVE
     if len(case.metrics) < LONG or min(flat) < FLAT or right > 0.95 or not compared:
         return None
     evidence = {"group/zero_variance_fraction at first": flat[0], "at last": flat[1], "outcome/correct": right}

@@ -140,7 +140,7 @@ def resume(
 
 def watched(run: Run, say: Callable[[str], None], on_step: OnStep | None) -> OnStep:
     """Calls `on_step`, and says what the doctor newly finds on the way."""
-    watch = Watch(run)
+    watch, unread = Watch(run), set[str]()
 
     def after(step: int, total: int, metrics: dict[str, float]) -> None:
         if on_step is not None:
@@ -149,7 +149,9 @@ def watched(run: Run, say: Callable[[str], None], on_step: OnStep | None) -> OnS
             found = watch(step, metrics)
         except OneshotError as error:  # a damaged file of an earlier step ends no training
             found = []
-            say(f"Step {step}: not diagnosed: {error}")
+            if str(error) not in unread:
+                say(f"Step {step}: not diagnosed: {error}")
+                unread.add(str(error))
         for finding in found:
             say(f"Step {step}: {said(finding)}")
 

@@ -61,11 +61,9 @@ class Page:
         from oneshot_rlvr.reporting import write_report
 
         with self.lock:
-            now = tuple(
-                path.stat().st_mtime_ns
-                for path in (self.run.metrics_path, self.run.evaluation().scores_path)
-                if path.exists()
-            )
+            scored = self.run.evaluation()
+            files = (self.run.metrics_path, scored.scores_path, scored.summary_path)
+            now = tuple(path.stat().st_mtime_ns for path in files if path.exists())
             if now != self.seen or not self.text:
                 out = Path(self.scratch.name) / "report.html"
                 if self.run.metrics_path.exists() and self.run.metrics():

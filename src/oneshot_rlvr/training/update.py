@@ -38,7 +38,8 @@ def update(
     if experience.sampler is not None:
         nothing.values["sampler_gap"] = 0.0
     metrics = _minimise(policy, experience, config, nothing)
-    if not _all_count(algorithm, config) and experience.sampler is not None:  # not every entropy is computed
+    computed = models.learner.active and _all_count(algorithm, config)  # every entropy
+    if not computed and experience.sampler is not None:
         metrics["policy/entropy"] = -float(torch.cat(list(experience.sampler)).sum()) / experience.tokens()
     if models.critic is not None:
         scored = torch.nonzero(~experience.rewards_B.isnan()).flatten().tolist()
@@ -79,16 +80,16 @@ def _policy_objective(
 
 def _minimise(objective: Objective, experience: Experience, config: Config, totals: Sums) -> dict[str, float]:
     """All of a step's optimizer steps of one learner; its metrics, added to `totals`."""
-    learner, norms, losses = objective.learner, [0.0], [0.0]
-    if learner.active:
-        norms, losses = [], []
-        for _ in range(config.batch.epochs):
-            for part in experience.minibatches(config.batch.minibatches):
-                sums = in_pieces(objective.passes.budget, partial(objective.accumulate, part))
-                norms.append(learner.step(sums.loss))
-                losses.append(sums.loss)
-                totals.merge(sums)
+    learner, norms, losses = objective.learner, [], []
     name = learner.name
+    if not learner.active:  # of what it did not compute there is no metric
+        return {f"{name}/loss": 0.0, f"{name}/grad_norm": 0.0}
+    for _ in range(config.batch.epochs):
+        for part in experience.minibatches(config.batch.minibatches):
+            sums = in_pieces(objective.passes.budget, partial(objective.accumulate, part))
+            norms.append(learner.step(sums.loss))
+            losses.append(sums.loss)
+            totals.merge(sums)
     means = {f"{name}/loss": sum(losses) / len(losses), f"{name}/grad_norm": sum(norms) / len(norms)}
     return totals.means(name) | means
 
