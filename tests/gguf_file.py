@@ -24,8 +24,19 @@ LAYER = {
 }
 
 
-def write_gguf(folder: Path, file: Path, matrices: str = "Q8_0", output: str | None = "F32") -> None:
-    """Write the folder's model: `matrices` are quantised so, and `output` is the second copy of tied embeddings."""
+def write_gguf(
+    folder: Path,
+    file: Path,
+    matrices: str = "Q8_0",
+    output: str | None = "F32",
+    without: str = "",
+    rope_freqs: Any = None,
+    said: dict[str, int | str] | None = None,
+) -> None:
+    """Write the folder's model: `matrices` are quantised so, and `output` is the second copy of tied embeddings.
+
+    One tensor may be left `without`; `rope_freqs` is Llama 3's tensor, and `said` what else the file says of itself.
+    """
     config = json.loads((folder / "config.json").read_text())
     writer = GGUFWriter(file, "qwen2")
     writer.add_block_count(config["num_hidden_layers"])
@@ -40,7 +51,12 @@ def write_gguf(folder: Path, file: Path, matrices: str = "Q8_0", output: str | N
     _add_tokenizer(writer, json.loads((folder / "tokenizer.json").read_text()), config)
     weights = load_file(folder / "model.safetensors")
     for name, value in weights.items():
-        _add(writer, renamed(name), value, matrices if value.ndim == 2 else "F32")
+        if renamed(name) != without:
+            _add(writer, renamed(name), value, matrices if value.ndim == 2 else "F32")
+    if rope_freqs is not None:
+        _add(writer, "rope_freqs.weight", rope_freqs, "F32")
+    for name, value in (said or {}).items():
+        (writer.add_string if isinstance(value, str) else writer.add_uint16)(name, value)
     if output is not None:
         _add(writer, "output.weight", weights["model.embed_tokens.weight"], output)
     writer.write_header_to_file()

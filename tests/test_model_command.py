@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 from command import oneshot, refused
@@ -91,6 +94,57 @@ def test_a_gguf_becomes_a_folder_with_the_finer_copy_of_tied_embeddings(file: Pa
     assert record["quantisation"] == {"Q8_0": 15, "F32": 12}
     assert len(record["sha256"]) == 64
     assert "exists already" in refused("model", "import", file, "--out", tmp_path / "model")
+
+
+def llama_3(theta: float, head: int) -> torch.Tensor:
+    """What llama.cpp's converter writes for a model of Llama 3.1's positions, factor 8: 1 where a wave is shorter than
+    8192 / 4 tokens, 8 where it is longer than 8192, and between them by a straight line of 8192 / wave."""
+    waves = 2 * torch.pi * theta ** (torch.arange(0, head, 2) / head)
+    middle = 1 / ((1 - (8192 / waves - 1) / 3) / 8 + (8192 / waves - 1) / 3)
+    return torch.where(waves < 2048, 1.0, torch.where(waves > 8192, 8.0, middle))
+
+
+def test_llama_3s_positions_are_read(file: Path, tmp_path: Path):
+    from gguf_file import write_gguf
+
+    config = json.loads((TINY / "config.json").read_text())
+    theta = config["rope_parameters"]["rope_theta"]
+    factors = llama_3(theta, config["hidden_size"] // config["num_attention_heads"])
+    assert factors.unique().numel() >= 3
+    write_gguf(TINY, tmp_path / "llama.gguf", rope_freqs=factors.numpy())
+    assert oneshot("model", "import", tmp_path / "llama.gguf", "--out", tmp_path / "model")[0] == 0
+    rope = json.loads((tmp_path / "model" / "config.json").read_text())["rope_parameters"]
+    assert (rope["rope_type"], rope["factor"], rope["rope_theta"]) == ("llama3", 8.0, theta)
+    write_gguf(TINY, tmp_path / "odd.gguf", rope_freqs=factors.numpy() ** 2)
+    code, _, said = oneshot("model", "import", tmp_path / "odd.gguf", "--out", tmp_path / "never")
+    assert (code, "rotary frequencies" in said) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"said": {"split.count": 2}}, "one part of several"),
+        ({"said": {"qwen2.rope.scaling.type": "yarn"}}, "scaled ('yarn')"),
+        ({"without": "blk.0.ffn_up.weight"}, "1 weights are missing"),
+        ({"without": "output_norm.weight"}, "1 weights are missing"),
+    ],
+)
+def test_what_transformers_would_pass_over_is_refused(file: Path, tmp_path: Path, changed: dict[str, Any], why: str):
+    from gguf_file import write_gguf
+
+    write_gguf(TINY, tmp_path / "less.gguf", **changed)
+    code, _, said = oneshot("model", "import", tmp_path / "less.gguf", "--out", tmp_path / "never")
+    assert code == 2
+    assert why in said.splitlines()[-1]  # the bar of what was dequantised may stand before it
+    assert not (tmp_path / "never").exists()
+
+
+def test_what_lies_beside_a_gguf_is_not_looked_at(file: Path, tmp_path: Path):
+    shutil.copyfile(file, tmp_path / "tiny.gguf")
+    hostile = {"auto_map": {"AutoTokenizer": ["mine.Tokenizer", None]}, "tokenizer_class": "Tokenizer"}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(hostile))
+    (tmp_path / "mine.py").write_text("raise SystemExit('run')")
+    assert oneshot("model", "import", tmp_path / "tiny.gguf", "--out", tmp_path / "model")[0] == 0
 
 
 def test_a_gguf_is_a_model_by_itself_and_is_read_once(file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,7 +1,8 @@
 """GGUF files in: dequantised, once, into a Hugging Face folder that everything else reads.
 
 Transformers loads a GGUF file and cannot save what it loaded (its configuration says that it is quantised), so a fresh
-model is filled. A file with tied embeddings holds the matrix twice, quantised differently: the finer copy becomes both.
+model is given its weights. A file with tied embeddings holds the matrix twice, quantised differently: the finer copy
+becomes both.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import hashlib
 import os
 import re
 import sys
+import tempfile
 from collections import Counter
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +19,7 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 from transformers.utils import logging as transformers_logging
 
 from oneshot_rlvr.config.known import model_folder, read_files
@@ -37,17 +40,19 @@ def import_gguf(file: Path, out: Path) -> dict[str, Any]:
 
     Raises:
         OneshotError: the extra `gguf` is not installed, the file is no GGUF or of an unknown architecture, or `out`
-            exists.
+            exists; or the file is one part of several, lacks weights, or has positions that cannot be read.
     """
     if out.exists():
         raise OneshotError("it exists already", where=out, fix="Give another --out, or delete it.")
-    kinds = quantisations(file)
+    reader = read(file)
+    kinds = {tensor.name: tensor.tensor_type.name for tensor in reader.tensors}
+    _refuse_unread(reader, file)
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
-        tokenizer: Any = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-        loaded: Any = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+        tokenizer, loaded = _loaded(file)
+        with_rope(loaded.config, rope_factors(reader))
         fresh, tied = _filled(loaded, kinds)
     except FOREIGN as error:
         raise OneshotError(
@@ -83,8 +88,8 @@ def origin(model: str) -> dict[str, Any] | None:
     return read_record(record, "Import it again.") if record.exists() else None
 
 
-def quantisations(file: Path) -> dict[str, str]:
-    """How each tensor of a GGUF file is stored: `Q4_K`, `F32`.
+def read(file: Path) -> Any:
+    """A GGUF file, its tensors not yet read: gguf's reader.
 
     Raises:
         OneshotError: the extra is not installed, or there is no such file, or it is none.
@@ -96,9 +101,63 @@ def quantisations(file: Path) -> dict[str, str]:
     except ImportError as error:
         raise OneshotError("GGUF files need gguf", where=file, fix="pip install 'oneshot-rlvr[gguf]'") from error
     try:
-        return {tensor.name: tensor.tensor_type.name for tensor in GGUFReader(file, "r").tensors}
+        return GGUFReader(file, "r")
     except FOREIGN as error:
         raise OneshotError(f"it is no GGUF file ({first_line(error)})", where=file, fix="Give a .gguf file.") from error
+
+
+def _refuse_unread(reader: Any, file: Path) -> None:
+    """Parts and positions that Transformers would pass over without a word."""
+    said = {name: field.contents() for name, field in reader.fields.items()}
+    if int(said.get("split.count") or 1) > 1:
+        raise OneshotError("it is one part of several", where=file, fix="Join them: llama-gguf-split --merge.")
+    scaling = next((value for name, value in said.items() if name.endswith(".rope.scaling.type")), "none")
+    if scaling != "none":
+        raise OneshotError(
+            f"its positions are scaled ({str(scaling)[:40]!r}), which is not read",
+            where=file,
+            fix="Take the model's Hugging Face folder.",
+        )
+
+
+def _loaded(file: Path) -> tuple[Any, Any]:
+    """Tokenizer and model, of this file alone: what lies beside it, code of a model's own too, is not looked at."""
+    with tempfile.TemporaryDirectory() as empty:
+        (Path(empty) / file.name).symlink_to(file.resolve())
+        asked = {"gguf_file": file.name, "trust_remote_code": False}
+        tokenizer = AutoTokenizer.from_pretrained(empty, **asked)
+        loaded, info = AutoModelForCausalLM.from_pretrained(
+            empty, dtype=torch.float32, output_loading_info=True, **asked
+        )
+    if missing := sorted(info["missing_keys"]):  # Transformers has filled them with random numbers
+        raise ValueError(f"{len(missing)} weights are missing, {missing[0]} first")
+    return tokenizer, loaded
+
+
+def rope_factors(reader: Any) -> torch.Tensor | None:
+    """What llama.cpp divides each rotary frequency by, where the file has it (Llama 3.1 and later)."""
+    found = next((tensor for tensor in reader.tensors if tensor.name == "rope_freqs.weight"), None)
+    return None if found is None else torch.tensor(found.data.tolist()).flatten()
+
+
+def with_rope(config: Any, factors: torch.Tensor | None) -> None:
+    """Write into a configuration the rotary positions of Llama 3.1 and later, which Transformers' reader passes over.
+
+    Its figures are those of all models that have them, but for the factor, which is the largest of the file's.
+
+    Raises:
+        ValueError: they do not give the file's frequencies.
+    """
+    if factors is None:
+        return
+    plain_rope = {"rope_type": "default", "rope_theta": config.rope_parameters["rope_theta"]}
+    usual = {"low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
+    config.rope_parameters = plain_rope | {"rope_type": "llama3", "factor": float(factors.max())} | usual
+    scaled, _ = ROPE_INIT_FUNCTIONS["llama3"](config, torch.device("cpu"))
+    head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    unscaled = 1.0 / plain_rope["rope_theta"] ** (torch.arange(0, head, 2) / head)
+    if factors.shape != unscaled.shape or not torch.allclose(scaled * factors, unscaled, rtol=1e-3):
+        raise ValueError("its rotary frequencies are none of Llama 3's")
 
 
 def _filled(loaded: Any, kinds: dict[str, str]) -> tuple[PreTrainedModel, bool]:
@@ -116,11 +175,11 @@ def _filled(loaded: Any, kinds: dict[str, str]) -> tuple[PreTrainedModel, bool]:
             weights[names[inside.weight.data_ptr()]] = outside.weight
         del weights[names[outside.weight.data_ptr()]]
     settings["tie_word_embeddings"] = tied
-    fresh: PreTrainedModel = type(loaded)(type(loaded.config)(**settings)).float()
-    missing = fresh.load_state_dict(weights, strict=False).missing_keys
+    with torch.device("meta"):  # its weights are the loaded ones, no copies
+        fresh: PreTrainedModel = type(loaded)(type(loaded.config)(**settings))
+    fresh.load_state_dict(weights, strict=False, assign=True)
     fresh.tie_weights()
-    shared = {name for name, _ in fresh.named_parameters()}
-    if absent := [name for name in missing if name in shared]:
+    if absent := [name for name, weight in fresh.named_parameters() if weight.is_meta]:
         raise ValueError(f"{len(absent)} weights are missing, {absent[0]} first")
     fresh.generation_config = loaded.generation_config
     return fresh, tied
@@ -162,6 +221,7 @@ def _imported(file: Path, size: int, changed: int) -> str:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "oneshot-rlvr" / "gguf"
     folder = cache / f"{file.stem}-{checksum_of(file)[:16]}"
     if not folder.exists():
-        print(f"Dequantising {file.name} into {folder}, once...", file=sys.stderr, flush=True)
+        size = 4 * sum(int(tensor.n_elements) for tensor in read(file).tensors) / 2**30
+        print(f"Dequantising {file.name} into {folder} ({size:.1f} GiB), once...", file=sys.stderr, flush=True)
         import_gguf(file, folder)
     return str(folder)
