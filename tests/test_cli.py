@@ -169,6 +169,9 @@ def test_model_folders_that_cannot_be_used(tmp_path):
     for path in folder.glob("tokenizer*"):
         path.unlink()
     assert "has no tokenizer" in refused(*train)
+    for content in ("null", "5", "[" * 100_000, "{"):
+        (folder / "config.json").write_text(content)
+        assert "cannot read config.json" in refused(*train)
     (folder / "config.json").unlink()
     assert "no config.json" in refused(*train)
     assert not (tmp_path / "run").exists()

@@ -91,3 +91,10 @@ def test_a_run_keeps_its_template(tmp_path):
     assert get_template(run.config.model.template).title == "mine"
     usual = tiny_run(tmp_path / "usual", "run.steps=1")
     assert [row["text"] for row in run.rollouts(1)] == [row["text"] for row in usual.rollouts(1)]
+
+
+def test_a_prompt_is_the_same_tomorrow(tokenizer, tmp_path, monkeypatch):
+    """Llama 3.2's chat template writes today's date."""
+    text = "{{ strftime_now('%d %b %Y') }}{% for m in messages %}<{{ m.content }}>{% endfor %}"
+    mine = get_template(own_template(tmp_path, text, "dated.jinja"))
+    assert mine.render("1 + 2?", tokenizer).startswith("26 Jul 2024<1 + 2? ")

@@ -10,8 +10,18 @@ from transformers import AutoModelForCausalLM
 
 from command import oneshot, refused
 from oneshot_rlvr.commands import patience, planner
-from oneshot_rlvr.commands.patience import long_step, spoken
-from oneshot_rlvr.commands.planner import DEVICES, KNOWN, make_plan, others, scorings, shape_of, what_happened
+from oneshot_rlvr.commands.cpu_rates import Took
+from oneshot_rlvr.commands.patience import long_step, spoken, too_large
+from oneshot_rlvr.commands.planner import (
+    DEVICES,
+    KNOWN,
+    gpu_called,
+    make_plan,
+    others,
+    scorings,
+    shape_of,
+    what_happened,
+)
 from oneshot_rlvr.config import Config, ModelSection, resolve
 from oneshot_rlvr.config.known import model_folder
 from oneshot_rlvr.errors import OneshotError
@@ -151,3 +161,76 @@ def test_a_step_that_takes_hours_is_said_before_it_is_begun(monkeypatch: pytest.
     assert long_step(few) == "A step of 32 rollouts of up to 200 tokens takes about 110 min here."
     short, _ = resolve("grpo-no-kl", "tiny", wanted | {"batch.groups_per_step": 1, "sampling.max_new_tokens": 64})
     assert long_step(short) is None
+
+
+def test_what_does_not_fit_is_said_before_it_is_begun(monkeypatch: pytest.MonkeyPatch):
+    config, _ = resolve("grpo-no-kl", "tiny", {"model.device": "cpu"})
+    assert too_large(config) is None  # a small model
+    monkeypatch.setattr(patience, "is_small", lambda section: False)
+    fits = {"fits": True, "memory_gib": {"peak": 9.0}, "memory_of_device_gib": 16.0}
+    assert too_large(config, fits) is None
+    said = too_large(config, fits | {"fits": False, "memory_gib": {"peak": 54.4}})
+    assert said is not None
+    assert said.startswith("By plan it takes 54 GiB, and there are 16: it may run out of memory; adapters")
+
+
+@pytest.mark.parametrize(
+    ("name", "gib", "key"),
+    [
+        ("NVIDIA A100-SXM4-40GB", 39.4, "a100-40gb"),
+        ("NVIDIA A100 80GB PCIe", 79.3, "a100"),
+        ("NVIDIA GeForce RTX 4090", 23.6, "rtx4090"),
+        ("NVIDIA H200", 140.4, "h200"),
+        ("Tesla T4", 15.0, None),
+    ],
+)
+def test_a_gpu_is_known_by_name_and_memory(name: str, gib: float, key: str | None):
+    assert gpu_called(name, gib) == key
+
+
+def test_a_run_is_compared_with_the_gpu_that_it_had(tmp_path):
+    run = tmp_path / "run"
+    assert oneshot("train", "--model", "tiny", "--steps", 2, "--out", run, "--quiet")[0] == 0
+    about = Run(run).environment
+    for gpu, title in (({"name": "NVIDIA L40S", "gib": 44.4}, "l40s"), ({"name": "Tesla T4", "gib": 15.0}, "h200")):
+        Run(run).write_environment(about | {"device": "cuda:0", "gpu": gpu})
+        assert f"tiny on {title}" in oneshot("plan", "--run", run)[1]
+
+
+def test_a_plan_for_elsewhere_has_nothing_that_only_this_machine_would_choose(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("oneshot_rlvr.policy.model.is_small", lambda section: False)
+    seen = []
+    monkeypatch.setattr(planner, "make_plan", lambda config, gpu, length: seen.append(config) or 1 / 0)
+    for gpu in ("l40s", "cpu"):
+        with pytest.raises(ZeroDivisionError):
+            oneshot("plan", "--model", "tiny", "--gpu", gpu, "--set", "model.dtype=auto")
+    assert [(c.model.dtype == "auto", c.optimizer.moments) for c in seen] == [(True, "float32"), (False, "bfloat16")]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"num_experts": 8}, {"num_local_experts": 8}, {"intermediate_size": [64, 128]}, {"num_key_value_heads": [2]}],
+)
+def test_mixtures_and_sizes_by_layer_are_not_planned(monkeypatch: pytest.MonkeyPatch, odd: dict[str, object]):
+    section = ModelSection(path="Qwen/Qwen2.5-Math-1.5B")
+    assert planner.known_shape(section) is not None
+    monkeypatch.setitem(KNOWN, section.path, KNOWN[section.path] | odd)
+    assert planner.known_shape(section) is None
+
+
+def test_a_large_microbatch_is_not_made_for_a_plan(monkeypatch: pytest.MonkeyPatch):
+    """16,384 tokens of a large vocabulary are 10 GB of logits; measured is a piece, and a token costs the same."""
+    asked = []
+
+    def measured(shape: object, tokens: int, dtype: object) -> tuple[Took, Took]:
+        asked.append(tokens)
+        return Took(tokens * 1e-3, tokens * 1e-3), Took(tokens * 2e-3, tokens * 2e-3)
+
+    monkeypatch.setattr(planner, "learning", measured)
+    times = []
+    for size in (512, 16384):
+        settings = {"batch.microbatch_tokens": size, "model.dtype": "float32", "model.device": "cpu"}
+        config, _ = resolve("grpo-no-kl", "tiny", settings)
+        times.append(planner.seconds(config, shape_of(config.model), planner.device_of("cpu"), 100)["update"])
+    assert asked == [512, 512]
+    assert times[0] == pytest.approx(times[1], rel=0.01)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import resource
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -37,6 +38,25 @@ def peak_gib(device: torch.device) -> float:
         torch.cuda.reset_peak_memory_stats(device)
         return peak / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+@contextmanager
+def enough_memory(where: object) -> Iterator[None]:
+    """What is done inside cannot be done in pieces.
+
+    Raises:
+        OneshotError: memory runs out.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise OneshotError(
+            "out of memory: the weights and what their training holds do not fit",
+            where=where,
+            fix="`oneshot plan` says what does: model.dtype=bfloat16, model.lora_rank=32, or a smaller model.",
+        ) from error
 
 
 def in_pieces(budget: Budget, work: Callable[[], Result]) -> Result:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from oneshot_rlvr.config import Config
 
 ExportArgument = Annotated[Path, typer.Argument(metavar="EXPORT", help="What `oneshot cluster export` wrote.")]
-_HERE = ("model.dtype", "optimizer.moments")  # what this machine would choose for itself
 
 cluster_app = typer.Typer(
     help="More than one GPU: the same recipe on verl and Ray. Export, run, collect.",
@@ -62,17 +61,13 @@ def export(
 
 def _asked(config: Config, sources: dict[str, str]) -> tuple[Config, dict[str, str]]:
     """What the model's tokenizer asks for, where it is here; nothing that only this machine would choose."""
-    from oneshot_rlvr.config import build, flatten
     from oneshot_rlvr.policy.model import as_the_model_asks
 
     try:
-        found, why = as_the_model_asks(config, sources)
+        return as_the_model_asks(config, sources, here=False)
     except OneshotError as error:
         show(plain(f"Note: template and lengths are as configured, since the model is not here: {error}"))
         return config, sources
-    own = flatten(config.model_dump())
-    values = flatten(found.model_dump()) | {key: own[key] for key in _HERE}
-    return build(values, why), why | {key: sources[key] for key in _HERE}
 
 
 @cluster_app.command()

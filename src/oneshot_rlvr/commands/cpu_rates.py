@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import linear, rms_norm, scaled_dot_product_attention, silu
 
 from oneshot_rlvr.policy.few_rows import multiply
+from oneshot_rlvr.policy.logprobs import LOGITS_BUDGET
 
 MOST = 0.3  # seconds of measuring each
 
@@ -62,7 +63,7 @@ def _decoding(sizes: Sizes, rows: int, cached: int, dtype: torch.dtype, threads:
 
 
 def learning(sizes: Sizes, tokens: int, dtype: torch.dtype = torch.float32) -> tuple[Took, Took]:
-    """Scoring a micro-batch of `tokens` tokens; and training on it, forwards and backwards."""
+    """Scoring a micro-batch of `tokens` tokens; and training on it, forwards and backwards. Logits go in chunks."""
     return _learning(sizes, tokens, dtype, torch.get_num_threads())
 
 
@@ -72,17 +73,19 @@ def _learning(sizes: Sizes, tokens: int, dtype: torch.dtype, threads: int) -> tu
     output = torch.zeros(sizes.vocabulary, sizes.hidden, dtype=dtype, requires_grad=True)
     hidden = torch.zeros(1, tokens, sizes.hidden, dtype=dtype, requires_grad=True)
     mask = torch.zeros(tokens, tokens, dtype=dtype)
+    chunk = hidden[:, : max(1, LOGITS_BUDGET // sizes.vocabulary)].detach().requires_grad_()
+    chunks = tokens / chunk.shape[1]
 
     def through_layer() -> Tensor:
         return _layer(sizes, layer, hidden, None, mask)
 
     def through_output() -> Tensor:
-        return linear(hidden, output).log_softmax(-1)
+        return linear(chunk, output).log_softmax(-1)
 
     with torch.no_grad():
-        score = Took(_median(through_layer), _median(through_output))
-    train = Took(_median(lambda: through_layer().sum().backward()), _median(lambda: through_output().sum().backward()))
-    return score, train
+        score = Took(_median(through_layer), chunks * _median(through_output))
+    layer_s = _median(lambda: through_layer().sum().backward())
+    return score, Took(layer_s, chunks * _median(lambda: through_output().sum().backward()))
 
 
 def _weights(sizes: Sizes, dtype: torch.dtype) -> dict[str, Tensor]:

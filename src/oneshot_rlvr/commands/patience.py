@@ -1,4 +1,4 @@
-"""A recipe's step on this CPU, said before it is begun: how long it takes, and settings that make it short."""
+"""A recipe's step, said before it is begun: how long it takes on this CPU, and whether it fits the memory here."""
 
 from __future__ import annotations
 
@@ -36,6 +36,18 @@ def long_step(config: Config, plan: dict[str, Any] | None = None) -> str | None:
     less = make_plan(config.model_copy(update={"batch": batch, "sampling": sampling}), "cpu")["seconds"]["step"]
     cut = " (longer answers are cut off then)" if shorter < tokens else ""
     return f"{said}; with {' '.join(advice)} about {spoken(less)}{cut}."
+
+
+def too_large(config: Config, plan: dict[str, Any] | None = None) -> str | None:
+    """One line on a run that is planned to take more memory than there is; None where it fits, or nothing is known.
+
+    `plan` is the configuration's, where it is made already.
+    """
+    if is_small(config.model) or not (plan := plan or plan_here(config)) or plan["fits"]:
+        return None
+    peak, there = plan["memory_gib"]["peak"], plan["memory_of_device_gib"]
+    less = "a smaller model" if config.model.lora_rank else "adapters (--set model.lora_rank=32) or a smaller model"
+    return f"By plan it takes {peak:.0f} GiB, and there are {there:.0f}: it may run out of memory; {less} would not."
 
 
 def spoken(seconds: float) -> str:

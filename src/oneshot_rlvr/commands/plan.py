@@ -14,6 +14,7 @@ from oneshot_rlvr.commands.terminal import Settings, show
 
 if TYPE_CHECKING:
     from oneshot_rlvr.config import Config
+    from oneshot_rlvr.runs import Run
 
 
 def plan(
@@ -33,8 +34,9 @@ def plan(
 
     past = None if run is None else Run.at(run)
     did = None if past is None else what_happened(past)
-    config = _planned(recipe, model, settings or ()) if past is None else past.config
-    gpu = gpu or ("cpu" if past is not None and past.environment.get("device") == "cpu" else "h200")
+    if gpu is None:
+        gpu = "h200" if past is None else _trained_on(past)
+    config = _planned(recipe, model, settings or (), gpu) if past is None else past.config
     planned = make_plan(config, gpu, did["mean_length"] if did else length)
     table = Table("", "plan", *(["run"] if did else []), title=f"{config.model.path} on {gpu}")
     for name, gib in planned["memory_gib"].items():
@@ -61,11 +63,24 @@ def plan(
         print(f"Assumed, not measured: {decode:.0%} of the decode limit, {train:.0%} of peak.")
 
 
-def _planned(recipe: str, model: str, settings: Sequence[str]) -> Config:
-    """What `oneshot train` would run, where the model is here; of one that is not, what the recipe says."""
+def _trained_on(run: Run) -> str:
+    """The device that a run had, if its rates are known."""
+    from oneshot_rlvr.commands.planner import gpu_called
+
+    about = run.environment
+    if about.get("device") == "cpu":
+        return "cpu"
+    return (gpu_called(**about["gpu"]) if "gpu" in about else None) or "h200"
+
+
+def _planned(recipe: str, model: str, settings: Sequence[str], gpu: str) -> Config:
+    """What `oneshot train` would run there, where the model is here; of one that is not, what the recipe says."""
+    from oneshot_rlvr.commands.planner import name_here
     from oneshot_rlvr.config import resolve
     from oneshot_rlvr.config.known import model_folder
     from oneshot_rlvr.policy.model import as_the_model_asks
 
-    config, sources = resolve(recipe, model, settings)
-    return as_the_model_asks(config, sources)[0] if Path(model_folder(config.model.path)).is_dir() else config
+    config, sources = resolve(recipe, model, [*settings, *(["model.device=cpu"] if gpu == "cpu" else [])])
+    if not Path(model_folder(config.model.path)).is_dir():
+        return config
+    return as_the_model_asks(config, sources, here=gpu == name_here(config.model.device))[0]

@@ -24,6 +24,7 @@ from oneshot_rlvr.errors import OneshotError, nearest
 from oneshot_rlvr.policy.logprobs import LOGITS_BUDGET
 from oneshot_rlvr.policy.model import checked_device, dtype_of, text_config
 from oneshot_rlvr.runs import Run
+from oneshot_rlvr.runs.environment import gpu_of
 from oneshot_rlvr.training import COLLECTORS
 from oneshot_rlvr.training.batching import microbatch_tokens
 
@@ -51,6 +52,8 @@ DEVICES = {  # bfloat16, dense, from NVIDIA's data sheets
     "l40s": Device(48, 362e12, 0.864e12),
     "rtx4090": Device(24, 165e12, 1.008e12),
 }
+MEASURED = 512  # tokens of a micro-batch that is timed: a larger one takes as long a token, and memory
+EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")  # of a mixture: another count of weights
 # Public architectures, so that a plan needs no network.
 _QWEN = {"num_hidden_layers": 28, "head_dim": 128}
 KNOWN: dict[str, dict[str, int]] = {
@@ -111,15 +114,17 @@ def known_shape(model: ModelSection) -> Shape | None:
     config: Any = text_config(model) if known is None else SimpleNamespace(**known)
     names = ("num_hidden_layers", "hidden_size", "num_attention_heads", "vocab_size")  # GPT-2's stand under these too
     layers, hidden, heads, vocabulary = (getattr(config, name, None) or 0 for name in names)
-    if min(layers, hidden, heads, vocabulary) <= 0:
+    inner = [getattr(config, name, None) for name in ("intermediate_size", "num_key_value_heads", "head_dim")]
+    whole = all(isinstance(size, int | None) for size in (layers, hidden, heads, vocabulary, *inner))  # or by layer
+    if not whole or min(layers, hidden, heads, vocabulary) <= 0 or any(getattr(config, name, None) for name in EXPERTS):
         return None
     return Shape(
         layers=layers,
         hidden=hidden,
-        intermediate=getattr(config, "intermediate_size", None) or 4 * hidden,
+        intermediate=inner[0] or 4 * hidden,
         heads=heads,
-        key_value_heads=getattr(config, "num_key_value_heads", None) or heads,
-        head=getattr(config, "head_dim", None) or hidden // heads,
+        key_value_heads=inner[1] or heads,
+        head=inner[2] or hidden // heads,
         vocabulary=vocabulary,
         tied=bool(getattr(config, "tie_word_embeddings", True)),
     )
@@ -141,10 +146,15 @@ def device_of(name: str) -> Device:
 
 def name_here(name: str) -> str | None:
     """What `device_of` calls the device that a configured name means on this machine, if its rates are known."""
-    if checked_device(name) == "cpu":
-        return "cpu"
-    words = torch.cuda.get_device_name().lower().replace(" ", "")
-    return next((key for key in DEVICES if key in words), None)
+    device = checked_device(name)
+    return "cpu" if device == "cpu" else gpu_called(**gpu_of(device))
+
+
+def gpu_called(name: str, gib: float) -> str | None:
+    """What `device_of` calls a GPU of this name and memory, as `environment.json` has them; None if it knows none."""
+    words = name.lower().replace(" ", "")
+    alike = [key for key in DEVICES if key.partition("-")[0] in words]
+    return min(alike, key=lambda key: abs(DEVICES[key].memory_gib - gib), default=None)
 
 
 def device_here(name: str) -> Device | None:
@@ -245,8 +255,10 @@ def _sampling_on_gpu(config: Config, shape: Shape, device: Device, rollouts: int
 
 def _update_on_cpu(config: Config, shape: Shape, tokens: float) -> float:
     size = microbatch_tokens(config.batch.microbatch_tokens, "cpu")
+    measured = min(size, MEASURED)
     with _threads(config):
-        score, train = (took.of(shape.layers) for took in learning(shape, size, _computed(config)))
+        found = learning(shape, measured, _computed(config))
+    score, train = (took.of(shape.layers) * size / measured for took in found)
     again = score if config.model.gradient_checkpointing else 0.0
     each = config.batch.epochs * learners(config) * (train + again + BESIDE_MICROBATCH) + scorings(config) * score
     return tokens / size * each

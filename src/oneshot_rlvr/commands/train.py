@@ -35,7 +35,7 @@ def train(
 ) -> None:
     """Train a model with a recipe."""
     from oneshot_rlvr.commands import session
-    from oneshot_rlvr.commands.patience import long_step
+    from oneshot_rlvr.commands.patience import long_step, too_large
     from oneshot_rlvr.commands.progress import Reporter
     from oneshot_rlvr.config import resolve
     from oneshot_rlvr.config.resolve import overrides
@@ -66,7 +66,7 @@ def train(
             f"{len(chosen)} problem{plural}, asked with template {get_template(config.model.template).title}, "
             f"{config.run.steps} steps, run folder {run.path}"
         )
-        if not quiet and (warning := long_step(config)):
+        for warning in () if quiet else filter(None, (long_step(config), too_large(config))):
             print(warning)
         with Reporter(quiet).task("Training", config.run.steps) as task:
             session.start(run, config, sources, chosen, _followed(run, task))

@@ -221,7 +221,7 @@ def _imported(file: Path, size: int, changed: int) -> str:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "oneshot-rlvr" / "gguf"
     folder = cache / f"{file.stem}-{checksum_of(file)[:16]}"
     if not folder.exists():
-        size = 4 * sum(int(tensor.n_elements) for tensor in read(file).tensors) / 2**30
-        print(f"Dequantising {file.name} into {folder} ({size:.1f} GiB), once...", file=sys.stderr, flush=True)
+        gib = 4 * sum(int(tensor.n_elements) for tensor in read(file).tensors) / 2**30
+        print(f"Dequantising {file.name} into {folder} ({gib:.1f} GiB), once...", file=sys.stderr, flush=True)
         import_gguf(file, folder)
     return str(folder)

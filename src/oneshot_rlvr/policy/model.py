@@ -20,6 +20,7 @@ from transformers.utils import logging as transformers_logging
 from oneshot_rlvr.config import Config, ModelSection
 from oneshot_rlvr.config.known import model_folder
 from oneshot_rlvr.errors import FOREIGN, OneshotError, first_line
+from oneshot_rlvr.memory import enough_memory
 from oneshot_rlvr.policy.few_rows import weights_first
 from oneshot_rlvr.policy.lean import keep_less
 from oneshot_rlvr.policy.lora import merged_state
@@ -80,12 +81,12 @@ def chat_template(section: ModelSection) -> str | None:
     return template if template is None or isinstance(template, str) else json.dumps(template)
 
 
-def as_the_model_asks(config: Config, sources: dict[str, str]) -> tuple[Config, dict[str, str]]:
+def as_the_model_asks(config: Config, sources: dict[str, str], here: bool = True) -> tuple[Config, dict[str, str]]:
     """A configuration with what nobody chose taken from the model's kind.
 
     A tokenizer's chat template; the length of a response: `CHAT_TOKENS` of a chat model, `THINKING_TOKENS` of one whose
-    template opens a thought; no more tokens than the model has places for; the dtype that `auto` means here; and less
-    memory for the optimizer of a large model on a CPU.
+    template opens a thought; no more tokens than the model has places for. If it is to run `here`, also the dtype that
+    `auto` means on this machine; and less memory for the optimizer of a large model on a CPU.
     """
     chosen: dict[str, tuple[Any, str]] = {}
 
@@ -103,9 +104,9 @@ def as_the_model_asks(config: Config, sources: dict[str, str]) -> tuple[Config, 
     if places is not None and tokens + config.sampling.max_prompt_tokens > places:
         choose("sampling.max_new_tokens", places // 2, f"half of the model's {places} places")
         choose("sampling.max_prompt_tokens", places - places // 2, f"half of the model's {places} places")
-    if config.model.dtype == "auto":
+    if here and config.model.dtype == "auto":
         chosen["model.dtype"] = dtype_of(config.model)
-    if checked_device(config.model.device) == "cpu" and not is_small(config.model):
+    if here and checked_device(config.model.device) == "cpu" and not is_small(config.model):
         choose("optimizer.moments", "bfloat16", "a large model in a computer's own memory")
     updated = {}
     for name in ("model", "sampling", "optimizer"):
@@ -255,6 +256,9 @@ def checked_device(name: str) -> str:
         raise OneshotError(
             "no CUDA device is available", where=f"model.device={name}", fix="Use cpu, or install a CUDA torch."
         )
+    if name != "cpu" and (torch.device(name).index or 0) >= torch.cuda.device_count():
+        last = torch.cuda.device_count() - 1
+        raise OneshotError("there is no such device", where=f"model.device={name}", fix=f"The last is cuda:{last}.")
     return name
 
 
@@ -271,16 +275,18 @@ def _refuse_unasked_code(source: str, allowed: bool) -> None:
         return
     for name in ("config.json", "tokenizer_config.json"):
         try:
-            brings_code = "auto_map" in json.loads((folder / name).read_text(encoding="utf-8"))
+            values = json.loads((folder / name).read_text(encoding="utf-8"))
+            if not isinstance(values, dict):
+                raise ValueError("it is no JSON object")
         except FileNotFoundError:
             if name == "config.json":
                 raise OneshotError(
                     "no config.json in this model folder", where=source, fix="Give a Hugging Face model folder."
                 ) from None
             continue
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise OneshotError(f"cannot read {name}: {error}", where=source, fix="Restore the file.") from error
-        if brings_code and not allowed:
+        if "auto_map" in values and not allowed:
             raise OneshotError(
                 f"the model brings Python code of its own (auto_map in {name}), which is not run unasked",
                 where=source,
@@ -334,7 +340,8 @@ def _load_model(source: str, section: ModelSection) -> PreTrainedModel:
         raise OneshotError(
             f"{len(missing)} weights are missing, {missing[0]} first", where=source, fix="Give the whole model."
         )
-    torch.nn.Module.to(model, device)  # Transformers narrows `to` to fewer types than torch takes
+    with enough_memory(source):
+        torch.nn.Module.to(model, device)  # Transformers narrows `to` to fewer types than torch takes
     return model.eval()
 
 

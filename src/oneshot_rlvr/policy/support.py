@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel
 
-from oneshot_rlvr.errors import FOREIGN
+from oneshot_rlvr.errors import FOREIGN, OneshotError, first_line
 from oneshot_rlvr.policy.attention import NAME, Capture, active, hidden_states, output_layer
 from oneshot_rlvr.policy.prefix import SuffixView
 
@@ -20,7 +20,11 @@ TOLERANCE = {torch.float64: 1e-9, torch.float32: 1e-4, torch.bfloat16: 5e-2, tor
 
 
 def shared_prefix_problem(model: PreTrainedModel) -> str | None:
-    """Why the model cannot share a prefix; None if it can, and then its attention is switched to ours."""
+    """Why the model cannot share a prefix; None if it can, and then its attention is switched to ours.
+
+    Raises:
+        OneshotError: it cannot be run at all.
+    """
     kinds = set(getattr(model.config.get_text_config(), "layer_types", None) or ["full_attention"])
     if kinds != {"full_attention"}:
         return f"its layers are {', '.join(sorted(kinds))}"
@@ -29,9 +33,16 @@ def shared_prefix_problem(model: PreTrainedModel) -> str | None:
         return f"its positions ({rope}) change with the text's length"
     ids = torch.arange(12, device=next(model.parameters()).device)[None] % model.config.get_text_config().vocab_size
     before = model.config._attn_implementation or "eager"
-    # The model's code is anybody's: whatever it trips over here means only that the fast path is not for it.
     with torch.no_grad():
-        plain = model(input_ids=ids).logits
+        try:
+            plain = model(input_ids=ids).logits
+        except FOREIGN as error:
+            raise OneshotError(
+                f"the model fails on its first tokens: {first_line(error)}",
+                where=model.config._name_or_path,
+                fix="See whether Transformers runs it.",
+            ) from error
+        # The model's code is anybody's: whatever it trips over from here on means that the fast path is not for it.
         try:
             model.set_attn_implementation(NAME)
             ours = _two_part_logits(model, ids)

@@ -6,8 +6,10 @@ grading reads both.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any, Literal
 
 from jinja2 import TemplateError
@@ -25,6 +27,8 @@ R1_SYSTEM = (
 )
 _MARKUP = ("<|im_start|>", "<|im_end|>")  # complete by itself, whether or not the tokenizer knows it
 _PROBE = "what the assistant says"
+_DATE = re.compile(r"""strftime_now\(\s*("[^"]*"|'[^']*')\s*\)""")
+DAY = datetime(2024, 7, 26)  # today, for a template that says it
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,8 @@ class Template:
     def _chat(self, said: Sequence[tuple[str, str]], tokenizer: Any, ask: bool = True) -> str:
         """Turns as the chat template writes them, in Transformers' sandbox; with `ask`, up to the model's own."""
         turns = [{"role": role, "content": content} for role, content in said]
-        own = {} if self.jinja is None else {"chat_template": self.jinja}
+        program = self.jinja if self.jinja is not None else tokenizer.chat_template
+        own = {"chat_template": _undated(program)} if isinstance(program, str) else {}  # or several, by name
         try:
             return tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=ask, **own)
         except (TemplateError, *FOREIGN) as error:  # anybody's program
@@ -92,6 +97,11 @@ class Template:
         after = self._chat([("user", "Q"), ("assistant", _PROBE)], tokenizer, ask=False).rpartition(_PROBE)[2]
         found = [(after.find(token), token) for token in special if token in after]
         return (special[min(found)[1]],) if found else ()
+
+
+def _undated(template: str) -> str:
+    """A chat template that writes `DAY` where it would write today's date: a prompt is the same tomorrow."""
+    return _DATE.sub(lambda call: repr(DAY.strftime(call[1][1:-1])), template)
 
 
 def _markup_of(tokenizer: Any) -> dict[str, int]:

@@ -13,16 +13,25 @@ PACKAGES = ("oneshot-rlvr", "torch", "transformers", "tokenizers", "safetensors"
 
 
 def environment(device: str, threads: int) -> dict[str, Any]:
-    """Command, commit, device, torch threads, Python, platform and package versions."""
+    """Command, commit, device (of a GPU its name and memory), torch threads, Python, platform and package versions."""
     return {
         "command": " ".join(sys.argv),
         "commit": commit(),
         "device": device,
+        **({"gpu": gpu_of(device)} if device.startswith("cuda") else {}),
         "threads": threads,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: version(name) for name in PACKAGES},
     }
+
+
+def gpu_of(device: str) -> dict[str, Any]:
+    """A GPU's name, and its memory in GiB."""
+    import torch
+
+    found = torch.cuda.get_device_properties(device)
+    return {"name": found.name, "gib": found.total_memory / 2**30}
 
 
 def commit() -> str | None:

@@ -11,6 +11,7 @@ import torch
 from oneshot_rlvr.algorithms.kl_control import KlControl
 from oneshot_rlvr.config import Config, OptimizerSection
 from oneshot_rlvr.errors import NotFinite, OneshotError
+from oneshot_rlvr.memory import enough_memory
 from oneshot_rlvr.policy import Policy, learning_rate_factor, load_critic, load_policy, make_optimizer
 from oneshot_rlvr.policy.lora import add_adapters
 from oneshot_rlvr.policy.optimizer import trained_parameters
@@ -42,6 +43,7 @@ class Learner:
 
         Raises:
             NotFinite: the loss or the norm is not; the weights are then as they were.
+            OneshotError: memory runs out.
         """
         parameters = trained_parameters(self.optimizer)
         for parameter in parameters:
@@ -51,7 +53,8 @@ class Learner:
         for metric, value in (("loss", loss), ("grad_norm", norm)):
             if not math.isfinite(value):
                 raise NotFinite(f"{self.name}/{metric}", value)
-        self.optimizer.step()
+        with enough_memory(self.name):  # its state is made at the first step
+            self.optimizer.step()
         return norm
 
 
@@ -91,14 +94,16 @@ class Models:
         own = config.critic.model_dump(include={"learning_rate", "weight_decay", "max_grad_norm"})
         shared = config.optimizer.model_dump(include={"betas", "eps", "moments"})
         rules = OptimizerSection(**shared, **own)
-        learner = Learner(CRITIC, self.critic.model, make_optimizer(self.critic.model, rules), rules)
+        with enough_memory(CRITIC):
+            learner = Learner(CRITIC, self.critic.model, make_optimizer(self.critic.model, rules), rules)
         self.learners[CRITIC] = learner
         return learner
 
 
 def policy_learner(policy: Policy, config: Config) -> Learner:
     """The policy as a learner, its optimizer fresh."""
-    optimizer = make_optimizer(policy.model, config.optimizer)
+    with enough_memory(config.model.path):
+        optimizer = make_optimizer(policy.model, config.optimizer)
     return Learner(POLICY, policy.model, optimizer, config.optimizer)
 
 
