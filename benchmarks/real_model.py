@@ -27,7 +27,7 @@ from oneshot_rlvr.evaluation.metrics import beyond_format
 from oneshot_rlvr.evaluation.offline import Evaluation, compare
 from oneshot_rlvr.evaluation.scoring import percent, rates_of, score_rows
 from oneshot_rlvr.evaluation.statistics import interval_over_seeds
-from oneshot_rlvr.files import write_atomically
+from oneshot_rlvr.files import checksum, write_atomically
 from oneshot_rlvr.policy.model import as_the_model_asks
 from oneshot_rlvr.problems import Problem, find_problems, to_jsonl
 from oneshot_rlvr.runs import ModelScores, Run
@@ -37,7 +37,8 @@ from real_page import show
 
 CANDIDATES, TRIES, SHORT, LONGEST = 16, 8, 160, 6  # problems, samples each, characters of a question, of an answer
 TOGETHER = 4  # problems sampled at once: a token of many rows costs little more than one of few
-STEPS, TOKENS, TEST_TOKENS = 24, 192, 512
+RECIPE, STEPS, TOKENS = "grpo-no-kl", 24, 192
+TESTED: dict[str, Any] = {"samples": 2, "temperature": 0.6, "max_new_tokens": 512}
 ALWAYS = {
     "batch.groups_per_step": 2,
     "sampling.temperature": 1.0,
@@ -79,7 +80,7 @@ def rates(model: str, problems: list[Problem], out: Path) -> dict[str, float]:
     path = out / "candidates.json"
     found: dict[str, float] = json.loads(path.read_text()) if path.exists() else {}
     if missing := [(stream, problem) for stream, problem in enumerate(problems) if problem.id not in found]:
-        config, _ = as_the_model_asks(*resolve("grpo-no-kl", model, ALWAYS | {"batch.group_size": TRIES}))
+        config, _ = as_the_model_asks(*resolve(RECIPE, model, ALWAYS | {"batch.group_size": TRIES}))
         trainer = prepare(config, Run(out / "none"), problems)
         with trainer.source.grader:
             for some in (missing[at : at + TOGETHER] for at in range(0, len(missing), TOGETHER)):
@@ -95,7 +96,7 @@ def trained(model: str, condition: str, seed: int, problem: Problem, out: Path) 
     """A finished run of a condition; a killed one goes on."""
     settings = ALWAYS | CONDITIONS[condition]
     return oneshot.train(
-        "grpo-no-kl",
+        RECIPE,
         model=model,
         problems=[problem],
         settings=settings | {"run.seed": seed},
@@ -106,8 +107,7 @@ def trained(model: str, condition: str, seed: int, problem: Problem, out: Path) 
 
 def evaluated(target: str, name: str, suites: tuple[str, ...], limit: int, out: Path) -> ModelScores:
     """Greedy and avg@2 at 0.6 of a model on the suites; transcripts are kept, so it goes on where it stopped."""
-    asked: dict[str, Any] = {"samples": 2, "temperature": 0.6, "max_new_tokens": TEST_TOKENS}
-    scores = oneshot.evaluate(target, suites=suites, limit=limit, out=out / f"eval-{name}", **asked)
+    scores = oneshot.evaluate(target, suites=suites, limit=limit, out=out / f"eval-{name}", **TESTED)
     found = scores.base or next(iter(scores.checkpoints.values()))
     print(name, {suite: (score.accuracy, score.greedy) for suite, score in found.suites.items()}, flush=True)
     return found
@@ -165,6 +165,7 @@ def paired(base: Path, other: Path) -> dict[str, Any]:
 def study(model: str, seeds: int, out: Path, simple: bool, limit: int) -> dict[str, Any]:
     """Everything, stage by stage."""
     problems = candidates(simple)
+    refuse_another(model, problems, simple, limit, out)
     found = rates(model, problems, out)
     by_variance = sorted(problems, key=lambda p: -found[p.id] * (1 - found[p.id]))
     chosen, suites = by_variance[0], ("gsm8k", "math500")
@@ -189,6 +190,22 @@ def study(model: str, seeds: int, out: Path, simple: bool, limit: int) -> dict[s
     return table | {"problem": {"question": chosen.question, "answer": chosen.answer}, "candidates": found}
 
 
+def refuse_another(model: str, problems: list[Problem], simple: bool, limit: int, out: Path) -> None:
+    """What a folder keeps is of one model, asked in one way."""
+    weights = sorted(Path(model).glob("*.safetensors"))
+    asked = {
+        "weights": [checksum(path) for path in weights],
+        "settings": [RECIPE, ALWAYS, CONDITIONS, TRIES],
+        "candidates": to_jsonl(problems),
+        "tests": [simple, limit, TESTED],
+    }
+    path = out / "study.json"
+    if not path.exists():
+        write_atomically(path, json.dumps(asked, indent=1))
+    if json.loads(path.read_text()) != json.loads(json.dumps(asked)):
+        raise SystemExit(f"{out} is of another study: give another --out")
+
+
 def measured(
     model: str,
     condition: str,
@@ -202,9 +219,6 @@ def measured(
     """A condition's run of one seed, trained and asked. What is kept of it needs neither weights nor run again."""
     name = f"{condition}-{seed}"
     path = out / f"{name}.json"
-    asked = [ALWAYS | CONDITIONS[condition], problem.id, problem.question, suites, limit, TEST_TOKENS]
-    if path.exists() and json.loads(path.read_text())["asked"] != json.loads(json.dumps(asked)):
-        raise SystemExit(f"{path} is of other settings: give another --out")
     if not path.exists():
         run = trained(model, condition, seed, problem, out)
         weights = run.checkpoint_path(run.steps()[-1])
@@ -212,7 +226,6 @@ def measured(
         after = base if same else evaluated(str(weights), name, suites, limit, out)
         names = ("reward/mean", "outcome/correct", "response/truncated_fraction", "response/length_mean")
         found = {
-            "asked": asked,
             "unchanged": same,
             "beyond_format": {suite: beyond_format(base.suites[suite], after.suites[suite]) for suite in base.suites},
             "curves": {n: [round(line[n], 4) for line in run.metrics()] for n in names},
@@ -243,7 +256,7 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     table = study(options.model, options.seeds, out, options.sums, options.limit)
     known = json.loads(options.json.read_text()) if options.json and options.json.exists() else {}
-    known |= {Path(options.model).name: table | {"about": about()}}
+    known |= {out.name: table | {"about": about()}}
     save(known, options.json)
     if options.json:
         show(known, options.json)

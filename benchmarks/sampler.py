@@ -27,7 +27,7 @@ from scipy.stats import chi2_contingency, ks_2samp
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from oneshot_rlvr.config import ModelSection
-from oneshot_rlvr.policy import few_rows, load_policy
+from oneshot_rlvr.policy import load_policy, products
 from oneshot_rlvr.problems import get_template
 from oneshot_rlvr.rollout import LockstepSampler, Prompt, SamplingParams
 from outcome import write
@@ -115,19 +115,19 @@ def by_threads(section: ModelSection, text: str, rows: int, tokens: int, repeats
     return {str(threads): statistics.median(found) for threads, found in rates.items()}
 
 
-def by_order(section: ModelSection, text: str, tokens: int) -> dict[str, dict[str, float]]:
-    """Tokens a second of ours with few rows multiplied weight first (`policy/few_rows.py`), and not, interleaved."""
-    policy, pays = load_policy(section), few_rows.pays
+def by_library(section: ModelSection, text: str, tokens: int) -> dict[str, dict[str, float]]:
+    """Tokens a second of ours with oneDNN's products (`policy/products.py`), and without, interleaved."""
+    policy, pays = load_policy(section), products.pays
     sampler, ids = LockstepSampler(policy), policy.tokenizer(text)["input_ids"]
     found: dict[str, dict[str, float]] = {}
-    for rows in (8, 32, 64):
+    for rows in (8, 32, 64, 192):
         rates: dict[bool, list[float]] = {True: [], False: []}
         for turn in range(3):
-            for first in rates:
-                with patch.object(few_rows, "pays", lambda first=first: first and pays()):
-                    rates[first].append(rate_of(sampler, ids, rows, tokens, turn))
-        first, not_first = (statistics.median(rates[first]) for first in (True, False))
-        found[str(rows)] = {"weight_first": first, "as_usual": not_first, "ratio": first / not_first}
+            for ours in rates:
+                with patch.object(products, "pays", lambda ours=ours: ours and pays()):
+                    rates[ours].append(rate_of(sampler, ids, rows, tokens, turn))
+        ours, usual = (statistics.median(rates[ours]) for ours in (True, False))
+        found[str(rows)] = {"onednn": ours, "as_usual": usual, "ratio": ours / usual}
     return found
 
 
@@ -144,7 +144,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--model", help="a model folder instead of random weights")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32", help="of a model folder")
-    parser.add_argument("--part", choices=["order", "threads", "generate"], help="of a model folder; by default all")
+    parser.add_argument("--part", choices=["products", "threads", "generate"], help="of a model folder; by default all")
     parser.add_argument("--rows", type=int, default=256)
     parser.add_argument("--repeats", type=int, default=7)
     options = parser.parse_args()
@@ -153,7 +153,7 @@ def main() -> None:
         section = ModelSection(path=options.model, device="cpu", dtype=options.dtype)
         text = get_template("boxed").render(WORDS.question)
         parts = {
-            "order": lambda: by_order(section, text, 32),
+            "products": lambda: by_library(section, text, 32),
             "threads": lambda: by_threads(section, text, rows, 128, repeats),
             "generate": lambda: compare(section, text, rows, 128, repeats),
         }

@@ -13,10 +13,10 @@ from functools import cache
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear, rms_norm, scaled_dot_product_attention, silu
+from torch.nn.functional import rms_norm, scaled_dot_product_attention, silu
 
-from oneshot_rlvr.policy.few_rows import multiply
 from oneshot_rlvr.policy.logprobs import LOGITS_BUDGET
+from oneshot_rlvr.policy.products import multiply
 
 MOST = 0.3  # seconds of measuring each
 
@@ -80,7 +80,7 @@ def _learning(sizes: Sizes, tokens: int, dtype: torch.dtype, threads: int) -> tu
         return _layer(sizes, layer, hidden, None, mask)
 
     def through_output() -> Tensor:
-        return linear(chunk, output).log_softmax(-1)
+        return multiply(chunk, output).log_softmax(-1)
 
     with torch.no_grad():
         score = Took(_median(through_layer), chunks * _median(through_output))

@@ -31,7 +31,7 @@ from oneshot_rlvr.rollout.randomness import fold
 from oneshot_rlvr.runs import EvaluationFolder, ModelScores
 
 Row = dict[str, Any]
-UNIT_ROLLOUTS, SLOW_ROLLOUTS = 512, 64  # responses of a unit of work; and of a large model's on a CPU
+UNIT_ROLLOUTS, SLOW_ROLLOUTS = 512, 200  # responses of a unit of work; of a large model on a CPU: fewer is slower
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ import math
 from typing import Any
 
 import torch
-from torch.nn.functional import linear
+
+from oneshot_rlvr.policy.products import multiply
 
 LOGITS_BUDGET = 1 << 24  # logits held at once; 64 MiB in float32
 
@@ -103,7 +104,7 @@ def _scaled_logits(
     temperature: float,
 ) -> torch.Tensor:
     """Logits over temperature, in float32 at least."""
-    logits_NV = linear(hidden_NH.to(dtype), weight_VH.to(dtype), None if bias_V is None else bias_V.to(dtype))
+    logits_NV = multiply(hidden_NH.to(dtype), weight_VH.to(dtype), None if bias_V is None else bias_V.to(dtype))
     return (logits_NV.float() if dtype in (torch.bfloat16, torch.float16) else logits_NV).div_(temperature)
 
 

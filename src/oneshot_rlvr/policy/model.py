@@ -21,10 +21,10 @@ from oneshot_rlvr.config import Config, ModelSection
 from oneshot_rlvr.config.known import model_folder
 from oneshot_rlvr.errors import FOREIGN, OneshotError, first_line
 from oneshot_rlvr.memory import enough_memory
-from oneshot_rlvr.policy.few_rows import weights_first
 from oneshot_rlvr.policy.lean import keep_less
 from oneshot_rlvr.policy.lora import merged_state
 from oneshot_rlvr.policy.precision import fastest
+from oneshot_rlvr.policy.products import quicken
 from oneshot_rlvr.policy.support import shared_prefix_problem
 
 CHAT_TOKENS, THINKING_TOKENS = 1024, 8192  # of a response, where nobody says
@@ -189,7 +189,7 @@ def load_policy(section: ModelSection, share_prefix: bool = True, tokenizer: Any
         )
     keep_less(model)
     if model.device.type == "cpu":
-        weights_first(model)
+        quicken(model)
     problem = shared_prefix_problem(model) if share_prefix else "speed.shared_prefix is off"
     if section.gradient_checkpointing:
         enable_checkpointing(model)
