@@ -4,13 +4,15 @@
 
 A Qwen2 of Qwen2.5-0.5B's sizes with an output layer of its own (0.63 B random weights), 32 rollouts of 64 tokens a
 step, GRPO without KL; each variant in a process of its own. `peak_gib` is the most memory that the process ever held,
-everything in it; `seconds` are of the steps after the first. Compare them as ratios within one run alone.
+everything in it, the saved checkpoint too; `peak_of_steps_gib` without that; `seconds` are of the steps after the
+first. Compare them as ratios within one run alone.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -49,12 +51,16 @@ def measure(model: Path, settings: list[str], steps: int, scratch: Path) -> dict
     out = scratch / f"run-{len(list(scratch.iterdir()))}"
     command = [sys.executable, "-m", "oneshot_rlvr", "train", "grpo-no-kl", "--model", str(model), "--quiet"]
     asked = ["--question", "t1 t2 t3", "--answer", "7", "--steps", str(steps), "--out", str(out)]
-    subprocess.run([*command, *asked, *chosen], check=True, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([*command, *asked, *chosen], stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{out} ended with {os.waitstatus_to_exitcode(status)}")
     run = Run(out)
     rows = run.metrics()
     later = rows[1:] or rows
     return {
-        "peak_gib": rows[-1]["memory/peak_gib"],
+        "peak_gib": used.ru_maxrss / 2**20,
+        "peak_of_steps_gib": rows[-1]["memory/peak_gib"],
         "dtype": run.config.model.dtype,
         "seconds": {
             part: statistics.median(row[f"time/{part}_s"] for row in later) for part in ("sample", "grade", "update")

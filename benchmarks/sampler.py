@@ -153,7 +153,7 @@ def main() -> None:
         section = ModelSection(path=options.model, device="cpu", dtype=options.dtype)
         text = get_template("boxed").render(WORDS.question)
         parts = {
-            "products": lambda: by_library(section, text, 32),
+            "products": lambda: by_library(section, text, 16),
             "threads": lambda: by_threads(section, text, rows, 128, repeats),
             "generate": lambda: compare(section, text, rows, 128, repeats),
         }
