@@ -15,6 +15,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 from children import CONTEXT
 from oneshot_rlvr.algorithms import Algorithm, Experience
 from oneshot_rlvr.config import resolve
+from oneshot_rlvr.memory import give_back
 from oneshot_rlvr.policy.model import Policy
 from oneshot_rlvr.policy.support import shared_prefix_problem
 from oneshot_rlvr.training.models import Models, policy_learner
@@ -81,3 +82,15 @@ def test_no_tensor_of_length_times_vocabulary():
 def logits(vocabulary: int) -> float:
     """MiB of one micro-batch's."""
     return 1024 * vocabulary * 4 / 2**20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_what_was_freed_goes_back():
+    """100 MiB in small blocks of which every hundredth stays: glibc gives back none of the others by itself."""
+    blocks = [bytes(4000) for _ in range(25_000)]
+    held = status("VmRSS")
+    kept = blocks[::100]
+    del blocks
+    give_back()
+    assert status("VmRSS") < held - 50
+    assert len(kept) == 250

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import resource
 import warnings
 from collections.abc import Callable, Iterator
@@ -38,6 +39,17 @@ def peak_gib(device: torch.device) -> float:
         torch.cuda.reset_peak_memory_stats(device)
         return peak / 2**30
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def give_back() -> None:
+    """Let the C library return to the system what was freed.
+
+    glibc keeps it, and fills it with aligned blocks of the same sizes only in part: each micro-batch of a large model
+    would take new memory for its activations.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's
+    if trim is not None:
+        trim(0)
 
 
 @contextmanager

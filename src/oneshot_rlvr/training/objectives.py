@@ -10,8 +10,10 @@ import torch
 
 from oneshot_rlvr.algorithms import Algorithm, LossInputs, Totals
 from oneshot_rlvr.algorithms.gae import value_loss
+from oneshot_rlvr.memory import give_back
 from oneshot_rlvr.policy import Policy, Scorer, ValueScorer
 from oneshot_rlvr.policy.forward import pad_right
+from oneshot_rlvr.policy.model import is_small
 from oneshot_rlvr.training.models import Learner
 from oneshot_rlvr.training.scoring import Passes
 
@@ -62,14 +64,19 @@ class Objective(ABC):
             return sums
         seen = self.passes.experience
         totals = Totals(seen.tokens(part), len(part))
+        large = self.model.device.type == "cpu" and not is_small(self.passes.config.model)
         for piece in self.passes.pieces(self.model, used, self.kind):
             for micro in piece.micros:
+                if large:
+                    give_back()
                 _, mask_BT = pad_right([seen.responses[i] for i in micro], self.model.device)
                 loss, values = self.loss(piece.score(micro), mask_BT, micro, totals)
                 loss.backward()
                 sums.loss += float(loss.detach())
                 sums.add(int(mask_BT.sum()), {name: float(value) for name, value in values.items()})
             piece.scorer.backward()
+        if large:
+            give_back()
         return sums
 
     @abstractmethod
