@@ -27,7 +27,7 @@ from oneshot_rlvr.evaluation.metrics import beyond_format
 from oneshot_rlvr.evaluation.offline import Evaluation, compare
 from oneshot_rlvr.evaluation.scoring import percent, rates_of, score_rows
 from oneshot_rlvr.evaluation.statistics import interval_over_seeds
-from oneshot_rlvr.files import checksum, write_atomically
+from oneshot_rlvr.files import checksum, checksum_of, write_atomically
 from oneshot_rlvr.policy.model import as_the_model_asks
 from oneshot_rlvr.problems import Problem, find_problems, to_jsonl
 from oneshot_rlvr.runs import ModelScores, Run
@@ -196,7 +196,7 @@ def refuse_another(model: str, problems: list[Problem], simple: bool, limit: int
     asked = {
         "weights": [checksum(path) for path in weights],
         "settings": [RECIPE, ALWAYS, CONDITIONS, TRIES],
-        "candidates": to_jsonl(problems),
+        "candidates": checksum_of(to_jsonl(problems)),
         "tests": [simple, limit, TESTED],
     }
     path = out / "study.json"
