@@ -20,7 +20,7 @@ RIGHT = {"accuracy", "length_kimi", "cosine_length"}  # rewards of right answers
 OTHERS = {"majority", "random", "same_answer", "score", "selector", "steps_credit", "verdict", "wrong_label"}
 RELATIVE = ("grpo", "dr_grpo", "rloo", "max_rl")  # advantages that compare inside a group
 WITHOUT = ("rent", "intuitor", "distillation", "self_distillation")  # advantages that no reward enters
-OWN, OFTEN = ":", 0.1
+OWN, OFTEN = "module:function", 0.1  # a reward of the user's own; the least share of either of two rewards
 Row = dict[str, Any]
 
 
@@ -54,7 +54,7 @@ class Case:
     def start(self) -> Sequence[Row]:
         """The metrics of the first step, or of the first few where steps are small: the base, as good as untouched.
 
-        None where the beginning is not recorded (any more).
+        Empty where the beginning is not recorded any more.
         """
         if self.metrics[0]["step"] != 1:
             return []

@@ -166,9 +166,9 @@ def no_box(case: Case) -> Sign | None:
     """Responses have a box, and the grader finds no answer."""
     rows = case.rows(case.start)
     missed = [row for row in rows if row["outcome"] == "no_answer"]
-    if not missed or len(missed) < (SOME if _passed(case) else MOST) * len(rows) or _mended(case) or pays_others(case):
-        return None
-    if share(missed, lambda row: boxes(row["text"])) < SOME:
+    boxed = share(missed, lambda row: boxes(row["text"]))
+    few = len(missed) < (SOME if _passed(case) else MOST) * len(rows)
+    if not missed or few or boxed < SOME or _mended(case) or pays_others(case):
         return None
     evidence = {"without an answer": len(missed) / len(rows), "boxed": share(rows, lambda row: boxes(row["text"]))}
     evidence |= {"mode": case.config.grading.mode, "template": get_template(case.config.model.template).title}

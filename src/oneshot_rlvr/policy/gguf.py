@@ -44,7 +44,10 @@ def import_gguf(file: Path, out: Path) -> dict[str, Any]:
     """
     if out.exists():
         raise OneshotError("it exists already", where=out, fix="Give another --out, or delete it.")
-    reader = read(file)
+    return _import(read(file), file, out)
+
+
+def _import(reader: Any, file: Path, out: Path) -> dict[str, Any]:
     kinds = {tensor.name: tensor.tensor_type.name for tensor in reader.tensors}
     _refuse_unread(reader, file)
     verbosity = transformers_logging.get_verbosity()
@@ -108,10 +111,10 @@ def read(file: Path) -> Any:
 
 def _refuse_unread(reader: Any, file: Path) -> None:
     """Parts and positions that Transformers would pass over without a word."""
-    said = {name: field.contents() for name, field in reader.fields.items()}
-    if int(said.get("split.count") or 1) > 1:
+    fields = reader.fields
+    if "split.count" in fields and int(fields["split.count"].contents()) > 1:
         raise OneshotError("it is one part of several", where=file, fix="Join them: llama-gguf-split --merge.")
-    scaling = next((value for name, value in said.items() if name.endswith(".rope.scaling.type")), "none")
+    scaling = next((field.contents() for name, field in fields.items() if name.endswith(".rope.scaling.type")), "none")
     if scaling != "none":
         raise OneshotError(
             f"its positions are scaled ({str(scaling)[:40]!r}), which is not read",
@@ -221,7 +224,8 @@ def _imported(file: Path, size: int, changed: int) -> str:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "oneshot-rlvr" / "gguf"
     folder = cache / f"{file.stem}-{checksum_of(file)[:16]}"
     if not folder.exists():
-        gib = 4 * sum(int(tensor.n_elements) for tensor in read(file).tensors) / 2**30
+        reader = read(file)
+        gib = 4 * sum(int(tensor.n_elements) for tensor in reader.tensors) / 2**30
         print(f"Dequantising {file.name} into {folder} ({gib:.1f} GiB), once...", file=sys.stderr, flush=True)
-        import_gguf(file, folder)
+        _import(reader, file, folder)
     return str(folder)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 WEIGHTS = 1 << 19  # at least
+_NAME = "_linear_pointwise"  # as torch.compile calls it; it has no gradient
 
 
 @cache
@@ -28,9 +29,6 @@ def pays() -> bool:
     facts, backends = Path("/proc/cpuinfo"), torch.backends
     there = backends.mkl.is_available() and backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, _NAME)
     return there and facts.exists() and "AuthenticAMD" in facts.read_text()
-
-
-_NAME = "_linear_pointwise"  # as torch.compile calls it; it has no gradient
 
 
 def multiply(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
